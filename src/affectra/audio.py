@@ -1,0 +1,467 @@
+"""Recordings in: any container, rate, channels and length to mono float32 at one rate, or one clear line why not."""
+
+import math
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import soundfile
+import soxr
+
+from affectra.containers import Spliced, read_container, tag_length
+from affectra.errors import AudioError
+
+AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif")
+
+_FORMATS = {"WAV": "wav", "WAVEX": "wav", "RF64": "wav", "FLAC": "flac", "OGG": "ogg", "MP3": "mp3", "AIFF": "aiff"}
+_SEEKABLE = ("wav", "aiff", "flac")  # libsndfile lands on other samples in ogg, and on changed ones in opus and mp3
+_EXPECTED = "expected wav, flac, ogg, opus, mp3 or aiff"
+
+# Ours. Below 1 kHz no speech is left: such a rate is a damaged header, and obeying it would inflate the samples.
+_MIN_SAMPLE_RATE = 1000
+_BLOCK_S = 10.0
+_MAX_BLOCK_VALUES = 1 << 24  # samples times channels held at once: 64 MiB, whatever rate and channels a header claims
+_UNKNOWN_LENGTH = 1 << 62  # libsndfile gives 2**63 - 1 frames when a FLAC header does not say
+_SHORT_S = 0.1  # missing end that counts as cut off; mp3 headers are inexact by a frame or two
+
+# Ours. -70 dBFS is about 10 steps of 16 bit, under the noise floor of any microphone in a room.
+_SILENCE = 10 ** (-70 / 20)
+# Ours. The largest value of mu-law is 32124/32768 = 0.9803, of A-law 0.984, of 8 bit 0.992, of 16 bit 0.99997.
+_FULL_SCALE = 0.98
+_CLIP_S = 50e-6
+
+
+@dataclass(frozen=True)
+class AudioInfo:
+    """What a recording's header says.
+
+    Attributes:
+        path: the file.
+        sample_rate: Hz.
+        n_channels: channels.
+        n_frames: samples per channel that are there (of mp3 and cut FLAC: that the header announces).
+        duration_s: `n_frames / sample_rate`.
+        format: wav, flac, ogg, opus, mp3 or aiff, by content and not by name.
+        truncated: a WAV or AIFF file whose samples reach beyond its end (compressed formats: see `read`).
+    """
+
+    path: Path
+    sample_rate: int
+    n_channels: int
+    n_frames: int
+    duration_s: float
+    format: str
+    truncated: bool
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Mono audio and what is wrong with it.
+
+    Attributes:
+        samples: float32 (sample,), full scale is 1.
+        sample_rate: Hz.
+        flags: of "silent", "clipped" and "truncated", in this order.
+    """
+
+    samples: np.ndarray
+    sample_rate: int
+    flags: tuple[str, ...]
+
+
+def probe(path: str | Path) -> AudioInfo:
+    """Read a recording's header and check its container, without decoding it.
+
+    Only a FLAC file whose header leaves its length open is decoded once to count its frames.
+
+    Raises:
+        AudioError: no such file, not a regular file, not permitted, empty, zero-length, a git-lfs pointer, or not audio
+            of a known kind.
+    """
+    with _open(Path(path)) as (_, info, _):
+        return info
+
+
+def read(
+    path: str | Path,
+    sample_rate: int,
+    *,
+    start_s: float = 0.0,
+    end_s: float | None = None,
+    allow_truncated: bool = False,
+) -> Recording:
+    """Read a recording, or a stretch of it, as mono at one sample rate.
+
+    Channels are averaged, then resampled (soxr, high quality) to `n * sample_rate / source_rate` samples, rounded. Ogg,
+    opus and mp3 are decoded from the start even for a stretch, since seeking in them changes the samples. An mp3 of
+    variable bit rate without a Xing header is read only as far as libsndfile estimates its length.
+
+    Args:
+        path: file in one of the formats of `AUDIO_SUFFIXES`; the content decides, not the name.
+        sample_rate: Hz of the result.
+        start_s: where the stretch starts.
+        end_s: where it ends; None or beyond the end: the end of the recording.
+        allow_truncated: read a WAV or AIFF file that is cut off, and flag it. A cut FLAC, Ogg or mp3 file is always
+            read as far as it goes, and flagged where the cut shows.
+
+    Raises:
+        AudioError: as `probe`; NaN or infinite samples; cut off (see `allow_truncated`); the stretch is empty or starts
+            beyond the end; nothing is left at `sample_rate`.
+    """
+    stream = Blocks(Path(path), sample_rate, _BLOCK_S, allow_truncated, start_s, end_s)
+    samples = np.concatenate(list(stream))
+    return Recording(samples, sample_rate, stream.flags)
+
+
+def blocks(path: str | Path, sample_rate: int, *, block_s: float = _BLOCK_S, allow_truncated: bool = False) -> "Blocks":
+    """Stream a recording as mono at one sample rate, in memory that does not grow with its length.
+
+    The blocks, one after the other, are the samples of `read`, whatever `block_s` is.
+
+    Args:
+        path: as for `read`.
+        sample_rate: Hz of the result.
+        block_s: audio decoded at a time; the blocks given out vary a little around it (the resampler's delay).
+        allow_truncated: as for `read`.
+
+    Returns:
+        Iterator over float32 arrays (sample,), none of them empty; its `flags` are known once it is exhausted.
+
+    Raises:
+        AudioError: as `read`; header and container are checked at the first block, samples as they come.
+    """
+    return Blocks(Path(path), sample_rate, block_s, allow_truncated)
+
+
+class Blocks(Iterator[np.ndarray]):
+    """What `blocks` returns.
+
+    Attributes:
+        flags: as of `Recording`, judged on the original channels; empty until the last block has been given out.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        sample_rate: int,
+        block_s: float,
+        allow_truncated: bool,
+        start_s: float = 0.0,
+        end_s: float | None = None,
+    ) -> None:
+        self.flags: tuple[str, ...] = ()
+        self._steps = self._stream(path, sample_rate, block_s, allow_truncated, start_s, end_s)
+
+    def __next__(self) -> np.ndarray:
+        return next(self._steps)
+
+    def _stream(
+        self, path: Path, sample_rate: int, block_s: float, allow_truncated: bool, start_s: float, end_s: float | None
+    ) -> Iterator[np.ndarray]:
+        place = _name(path)
+        with _open(path) as (sound, info, cut_off):
+            if info.truncated and not allow_truncated:
+                found = f"its header promises more than the {info.duration_s:.2f} s in it"
+                raise AudioError(f"{place}: truncated, {found}; fetch it again")
+            start, stop = _stretch(info, start_s, end_s)
+            meter = _QualityMeter(info.sample_rate)
+            decoded = 0
+
+            def mono_blocks() -> Iterator[np.ndarray]:
+                nonlocal decoded
+                for framed in _decoded(sound, info, start, stop, block_s):
+                    decoded += len(framed)
+                    mono = _down_mix(framed, place)
+                    meter.add(framed, mono)
+                    yield mono
+                if decoded == 0:
+                    raise AudioError(
+                        f"{place}: not one sample can be decoded, it is cut off or damaged; fetch it again"
+                    )
+
+            yield from _resampled(mono_blocks(), info.sample_rate, sample_rate, place)
+        cut_off = cut_off or stop - start - decoded > _SHORT_S * info.sample_rate
+        self.flags = (*meter.flags(), "truncated") if cut_off else meter.flags()
+
+
+def to_mono(samples: np.ndarray, sample_rate: int, target_rate: int) -> np.ndarray:
+    """Down-mix and resample an array exactly as `read` does with a file.
+
+    Args:
+        samples: (sample,) or (sample, channel); floats with full scale 1, or integers, which are scaled to it.
+        sample_rate: Hz of `samples`.
+        target_rate: Hz of the result.
+
+    Returns:
+        float32 (sample,), `round(n * target_rate / sample_rate)` long.
+
+    Raises:
+        AudioError: another shape or type, no samples, NaN or infinite samples, a rate below 1000 Hz.
+
+    Example:
+        >>> to_mono(np.array([[0, 16384], [-32768, 0]], dtype=np.int16), 16000, 16000)
+        array([ 0.25, -0.5 ], dtype=float32)
+    """
+    framed = _framed(samples)
+    _check_rate(sample_rate, "samples")
+    mono = _down_mix(framed, "samples")
+    return np.concatenate(list(_resampled([mono], sample_rate, target_rate, "samples")))
+
+
+def quality_flags(samples: np.ndarray, sample_rate: int) -> tuple[str, ...]:
+    """What is wrong with these samples: "silent", "clipped", both or nothing.
+
+    Silent: half the peak-to-peak range of the down-mix is below -70 dB of full scale (around its own level, so that a
+    dead microphone with an offset is silent too). Clipped: in one channel, at least three samples in a row, and 50
+    microseconds of them, have the same value at 0.98 of full scale or beyond (lossy coding hides that). Judge original
+    channels at their original rate: resampling rounds flat tops off.
+
+    Args:
+        samples: as for `to_mono`.
+        sample_rate: Hz.
+
+    Raises:
+        AudioError: as `to_mono`.
+
+    Example:
+        >>> quality_flags(np.zeros(100), 16000)
+        ('silent',)
+    """
+    framed = _framed(samples)
+    _check_rate(sample_rate, "samples")
+    meter = _QualityMeter(sample_rate)
+    meter.add(framed, _down_mix(framed, "samples"))
+    return meter.flags()
+
+
+class _QualityMeter:
+    """The rules of `quality_flags` over blocks that follow each other."""
+
+    def __init__(self, sample_rate: int) -> None:
+        self._run_length = max(3, math.ceil(_CLIP_S * sample_rate))
+        self._low, self._high = math.inf, -math.inf
+        self._clipped = False
+        self._tail: np.ndarray | None = None  # a run may go on in the next block
+
+    def add(self, framed: np.ndarray, mono: np.ndarray) -> None:
+        """Take in a block (sample, channel) and its down-mix (sample,)."""
+        self._low, self._high = min(self._low, float(mono.min())), max(self._high, float(mono.max()))
+        if self._clipped:
+            return
+        reach = self._run_length - 1
+        seam = framed[:reach] if self._tail is None else np.concatenate([self._tail, framed[:reach]])
+        self._clipped = _has_flat_top(seam, self._run_length) or _has_flat_top(framed, self._run_length)
+        self._tail = (seam if len(framed) < reach else framed)[-reach:].copy()
+
+    def flags(self) -> tuple[str, ...]:
+        """The flags of all that was added."""
+        silent = (self._high - self._low) / 2 < _SILENCE
+        return tuple(flag for flag, found in (("silent", silent), ("clipped", self._clipped)) if found)
+
+
+def _has_flat_top(framed: np.ndarray, run_length: int) -> bool:
+    if framed.max() < _FULL_SCALE and framed.min() > -_FULL_SCALE:
+        return False
+    flat = (framed[1:] == framed[:-1]) & (np.abs(framed[1:]) >= _FULL_SCALE)
+    for _ in range(run_length - 2):  # each turn asks for one more equal neighbour
+        flat = flat[1:] & flat[:-1]
+    return bool(flat.any())
+
+
+def _framed(samples: np.ndarray) -> np.ndarray:
+    """A caller's array as float32 (sample, channel) with full scale 1."""
+    samples = np.asarray(samples)
+    if samples.ndim not in (1, 2) or samples.size == 0:
+        raise AudioError(f"samples: shape {samples.shape}, expected (sample,) or (sample, channel), not empty")
+    if samples.ndim == 2 and samples.shape[1] > samples.shape[0]:
+        raise AudioError(
+            f"samples: shape {samples.shape} has more channels than samples; transpose to (sample, channel)"
+        )
+    if samples.ndim == 1:
+        samples = samples[:, np.newaxis]
+    if samples.dtype.kind == "f":
+        with np.errstate(over="ignore"):  # an overflow becomes infinite and is refused as such
+            return samples.astype(np.float32)
+    if samples.dtype.kind not in "iu":
+        raise AudioError(f"samples: type {samples.dtype}, expected floats within [-1, 1] or integers")
+    half = 2.0 ** (8 * samples.dtype.itemsize - 1)
+    middle = half if samples.dtype.kind == "u" else 0.0
+    return ((samples.astype(np.float64) - middle) / half).astype(np.float32)
+
+
+def _down_mix(framed: np.ndarray, place: str) -> np.ndarray:
+    """Mean over channels, as a new array (sample,), after refusing NaN and infinity."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        mono: np.ndarray = framed[:, 0].copy() if framed.shape[1] == 1 else framed.mean(axis=1)
+    return _finite(mono, place)
+
+
+def _finite(mono: np.ndarray, place: str) -> np.ndarray:
+    if not np.isfinite(mono).all():
+        raise AudioError(f"{place}: NaN or infinite samples, expected finite ones; export the recording again")
+    return mono
+
+
+def _check_rate(sample_rate: float, place: str) -> None:
+    if not sample_rate >= _MIN_SAMPLE_RATE:
+        raise AudioError(f"{place}: sample rate {sample_rate} Hz, expected at least {_MIN_SAMPLE_RATE} Hz")
+
+
+def _resampled(mono: Iterable[np.ndarray], source_rate: int, target_rate: int, place: str) -> Iterator[np.ndarray]:
+    """Mono blocks at another rate; soxr's output does not depend on how the input is cut into blocks."""
+    assert target_rate > 0, "a target rate is ours to choose"
+    n_samples = 0
+    stream = None if source_rate == target_rate else soxr.ResampleStream(source_rate, target_rate, 1, dtype="float32")
+    for block in mono:
+        resampled = block if stream is None else stream.resample_chunk(block)
+        n_samples += len(resampled)
+        if len(resampled):
+            yield _finite(resampled, place)
+    rest = np.empty(0, np.float32) if stream is None else stream.resample_chunk(np.empty(0, np.float32), last=True)
+    if len(rest):
+        yield _finite(rest, place)
+    if n_samples + len(rest) == 0:
+        raise AudioError(f"{place}: too short, not one sample is left at {target_rate} Hz")
+
+
+def _stretch(info: AudioInfo, start_s: float, end_s: float | None) -> tuple[int, int]:
+    """First frame and the one after the last."""
+    place = _name(info.path)
+    if not 0 <= start_s < math.inf:
+        raise AudioError(f"{place}: cannot start at {start_s} s, expected seconds from the start of the recording")
+    start, stop = round(start_s * info.sample_rate), info.n_frames
+    if start >= stop:
+        raise AudioError(f"{place}: starting at {start_s:g} s is beyond its end, it lasts {info.duration_s:.2f} s")
+    if end_s is not None and end_s < info.duration_s:
+        stop = round(end_s * info.sample_rate)
+    if start >= stop:
+        raise AudioError(f"{place}: the stretch from {start_s:g} s to {end_s} s is empty; its end must come later")
+    return start, stop
+
+
+class _Sequential(soundfile.SoundFile):  # type: ignore[misc]
+    """A sound file read forwards only.
+
+    soundfile seeks after every read of a seekable file, which in mp3 drops the bit reservoir: the samples after each
+    seek come out wrong, by up to their whole amplitude.
+    """
+
+    def seekable(self) -> bool:
+        return False
+
+
+def _decoded(sound: _Sequential, info: AudioInfo, start: int, stop: int, block_s: float) -> Iterator[np.ndarray]:
+    """Blocks (sample, channel) of frames `start` to `stop`, or to where decoding fails; each overwrites the last."""
+    n_wanted = min(int(block_s * info.sample_rate), _MAX_BLOCK_VALUES // info.n_channels, stop)
+    buffer = np.empty((max(1, n_wanted), info.n_channels), np.float32)
+    position = 0
+    if start and info.format in _SEEKABLE:
+        try:
+            position = sound.seek(start)
+        except soundfile.LibsndfileError as error:  # a cut FLAC file announces frames that are not there
+            found = f"nothing can be decoded from {start / info.sample_rate:g} s on, it is cut off or damaged"
+            raise AudioError(f"{_name(info.path)}: {found}; fetch it again") from error
+    whole = True
+    while position < stop and whole:
+        limit = start if position < start else stop
+        wanted = min(len(buffer), limit - position)
+        n_read, whole = _fill(sound, buffer[:wanted], position)
+        if position >= start and n_read:
+            yield buffer[:n_read]
+        position += n_read
+
+
+def _fill(sound: _Sequential, out: np.ndarray, position: int) -> tuple[int, bool]:
+    """Frames decoded into `out`, and whether there may be more."""
+    try:
+        n_read = len(sound.read(out=out))
+    except soundfile.LibsndfileError:  # what came before the fault is in `out`
+        return min(len(out), max(0, sound.tell() - position)), False
+    return n_read, n_read == len(out)
+
+
+def _name(path: Path) -> str:
+    """A file's name for a message of one line, whatever bytes are in it."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(path))
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[tuple[_Sequential, AudioInfo, bool]]:
+    """An open sound file, its header, and whether the container shows that it is cut off."""
+    place = _name(path)
+    with _open_bytes(path, place) as file:
+        size = os.fstat(file.fileno()).st_size
+        view = Spliced(b"", file, tag_length(file.read(10)), size)
+        head = view.read(64) or b""
+        if size == 0:
+            raise AudioError(f"{place}: is empty (0 bytes); fetch it again")
+        _refuse_foreign(head, place)
+        container = read_container(view, head)
+        try:
+            sound = _Sequential(Spliced(container.header, view, container.offset, view.size))
+        except soundfile.LibsndfileError as error:
+            raise AudioError(f"{place}: {_why_not(head, error)}; {_EXPECTED}") from error
+        with sound:
+            n_frames = sound.frames if sound.frames < _UNKNOWN_LENGTH else _count_frames(view)
+            info = _info(sound, n_frames, path, container.truncated)
+            yield sound, info, container.truncated or container.unfinished
+
+
+def _open_bytes(path: Path, place: str) -> BinaryIO:
+    try:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            kind = "a directory" if stat.S_ISDIR(mode) else "not a regular file"
+            raise AudioError(f"{place}: is {kind}, expected an audio file")
+        return path.open("rb")
+    except FileNotFoundError as error:
+        raise AudioError(f"{place}: no such file") from error
+    except (OSError, ValueError) as error:  # ValueError: a null character in the name
+        raise AudioError(f"{place}: cannot be opened: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _refuse_foreign(head: bytes, place: str) -> None:
+    """Raise for what a user is likely to bring and libsndfile would only call unrecognised."""
+    if head.startswith(b"version https://git-lfs"):
+        raise AudioError(f"{place}: is a git-lfs pointer, not the audio itself; run 'git lfs pull' in its repository")
+    foreign = {
+        "m4a or mp4": head[4:8] == b"ftyp",
+        "webm or Matroska": head.startswith(b"\x1a\x45\xdf\xa3"),
+        "aac": head.startswith((b"\xff\xf0", b"\xff\xf1", b"\xff\xf8", b"\xff\xf9", b"ADIF")),
+    }
+    for kind, found in foreign.items():
+        if found:
+            raise AudioError(f"{place}: {kind} is not supported yet, {_EXPECTED}; convert it, for instance with ffmpeg")
+
+
+def _why_not(head: bytes, error: soundfile.LibsndfileError) -> str:
+    known = head.startswith((b"RIFF", b"RIFX", b"RF64", b"FORM", b"fLaC", b"OggS"))
+    text = error.error_string.strip().removesuffix(".")
+    return f"damaged or of an unknown variety ({text})" if known else "is not audio, or damaged"
+
+
+def _info(sound: _Sequential, n_frames: int, path: Path, truncated: bool) -> AudioInfo:
+    place = _name(path)
+    if sound.format not in _FORMATS:
+        raise AudioError(f"{place}: {sound.format} is not supported, {_EXPECTED}; convert it, for instance with sox")
+    _check_rate(sound.samplerate, place)
+    if n_frames == 0:
+        raise AudioError(f"{place}: zero-length, the header is there but no samples follow; fetch it again")
+    duration_s = n_frames / sound.samplerate
+    name = "opus" if sound.subtype == "OPUS" else _FORMATS[sound.format]
+    return AudioInfo(path, sound.samplerate, sound.channels, n_frames, duration_s, name, truncated)
+
+
+def _count_frames(view: "Spliced") -> int:
+    with _Sequential(Spliced(b"", view, 0, view.size)) as sound:
+        buffer = np.empty((4096, sound.channels), np.float32)
+        n_frames, whole = 0, True
+        while whole:
+            n_read, whole = _fill(sound, buffer, n_frames)
+            n_frames += n_read
+    return n_frames

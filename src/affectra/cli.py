@@ -1,0 +1,376 @@
+"""The command line: thin commands that import what they need when they run."""
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import App, CycloptsError, Parameter
+
+from affectra import __version__
+from affectra.errors import AffectraError
+
+app = App(name="affectra", help="Speech emotion recognition, from raw audio to an honest result.", version=__version__)
+
+Sources = Annotated[list[str], Parameter(name="--corpus", negative="", help="NAME=FOLDER or NAME=MANIFEST")]
+Settings = Annotated[list[str], Parameter(name="--set", negative="", help="key=value, e.g. training.epochs=2")]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit code: 0 done, 1 a part failed, 2 a user's mistake, 130 interrupted."""
+    try:
+        result = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+    except CycloptsError as error:
+        return _complain(" ".join(str(error).split()) + " (affectra --help)")
+    except AffectraError as error:
+        return _complain(" ".join(str(error).split("\n")))
+    except KeyboardInterrupt:
+        return _complain("interrupted; finished folds and epochs are kept, --resume goes on", code=130)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader has left; Python would complain of it once more at exit
+        return 0
+    return result if isinstance(result, int) else 0
+
+
+def _complain(message: str, code: int = 2) -> int:
+    print(f"affectra: {message}", file=sys.stderr)
+    return code
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> None:
+    """Print rows as a table; a pipe gets plain lines, tab between columns."""
+    from rich.console import Console
+    from rich.table import Table
+
+    if not sys.stdout.isatty():
+        print("\t".join(columns))
+        for row in rows:
+            print("\t".join(_cell(row.get(column)) for column in columns))
+        return
+    table = Table(*columns)
+    for row in rows:
+        table.add_row(*(_cell(row.get(column)) for column in columns))
+    Console().print(table)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+@app.command
+def corpora(*, json_: Annotated[bool, Parameter(name="--json", negative="")] = False) -> None:
+    """List corpora: name, languages, licence, how to get it, published counts."""
+    from affectra.corpora import CORPORA
+
+    rows = [
+        {
+            "name": info.name,
+            "title": info.title,
+            "languages": list(info.languages),
+            "licence": info.licence,
+            "utterances": info.expected.get("utterances"),
+            "speakers": info.expected.get("speakers"),
+            "access": info.access,
+            "expected": dict(info.expected),
+            "synthetic": info.synthetic,
+        }
+        for info in CORPORA.values()
+    ]
+    if json_:
+        print(json.dumps(rows, indent=2, ensure_ascii=False))
+    else:
+        _table(rows, ["name", "languages", "licence", "utterances", "speakers", "access"])
+
+
+@app.command
+def doctor(corpus: str, *, root: Path, json_: Annotated[bool, Parameter(name="--json", negative="")] = False) -> int:
+    """Read and check one corpus: counts against the published ones, faults, quirks. Exit code 1 if run would refuse it.
+
+    Parameters
+    ----------
+    corpus
+        Name of a known corpus, or folder (one sub-folder a class).
+    root
+        Its folder.
+    """
+    from affectra.corpora import CORPORA
+    from affectra.corpora.doctor import examine
+
+    opened = _read(corpus, root, None)
+    diagnosis = examine(opened, CORPORA.get(corpus))
+    if json_:
+        print(json.dumps(diagnosis.to_json(), indent=2, ensure_ascii=False))
+    else:
+        print("\n".join(diagnosis.lines()))
+    return 0 if diagnosis.ok else 1
+
+
+@app.command
+def prepare(corpus: str, *, root: Path, out: Path, speaker_pattern: str | None = None) -> int:
+    """Write a corpus's manifest (.csv or .parquet).
+
+    Parameters
+    ----------
+    corpus
+        Name of a known corpus; csv (a table with file, speaker, emotion); folder (one sub-folder a class).
+    root
+        Folder of the audio; for csv the table itself or the folder that holds it.
+    out
+        The manifest; the file column is relative to root.
+    speaker_pattern
+        For folder: regular expression whose first group, in the relative path, is the speaker.
+    """
+    from affectra.corpora.sources import write_corpus
+
+    opened = _read(corpus, root, speaker_pattern)
+    write_corpus(opened, out)
+    for fault in opened.faults:
+        _say(f"affectra: {fault}")
+    speakers = opened.manifest["speaker"].replace("", None).nunique()
+    print(f"{out}: {len(opened.manifest)} utterances, {speakers} speakers")
+    return 0
+
+
+def _read(corpus: str, root: Path, speaker_pattern: str | None) -> Any:
+    from affectra.corpora import read_corpus
+    from affectra.corpora.importers import read_csv, read_folder
+    from affectra.errors import ConfigError
+
+    if speaker_pattern is not None and corpus != "folder":
+        raise ConfigError("--speaker-pattern belongs to the corpus 'folder'")
+    if corpus == "folder":
+        return read_folder(root, speaker_pattern)
+    if corpus == "csv":
+        return read_csv(root)
+    return read_corpus(corpus, root)
+
+
+@app.command
+def protocols(*, json_: Annotated[bool, Parameter(name="--json", negative="")] = False) -> None:
+    """List protocols with one line on what each is."""
+    from affectra.protocols import PROTOCOLS
+
+    promises = {True: "speaker-independent", False: "speaker-dependent", None: "as its input"}
+    rows = [
+        {"name": p.name, "version": p.version, "speakers": promises[p.speaker_independent], "title": p.title}
+        for p in PROTOCOLS.values()
+    ]
+    if json_:
+        print(json.dumps(rows, indent=2))
+    else:
+        _table(rows, ["name", "version", "speakers", "title"])
+
+
+@app.command
+def split(
+    protocol: str, manifests: Annotated[list[Path], Parameter(name="MANIFEST")], /, *, out: Path, settings: Settings = []
+) -> None:  # fmt: skip
+    """Write a protocol's folds as JSON, with its name, version and hash.
+
+    Parameters
+    ----------
+    protocol
+        A name from `affectra protocols`.
+    manifests
+        One manifest or several.
+    out
+        The JSON file.
+    settings
+        Options of the protocol, e.g. dev=false.
+    """
+    import pandas as pd
+
+    from affectra.config import parse_assignments
+    from affectra.corpora.utterance import read_manifest
+    from affectra.protocols import apply_protocol, write_splits
+
+    manifest = pd.concat([read_manifest(path) for path in manifests], ignore_index=True)
+    splits = apply_protocol(protocol, manifest, parse_assignments(settings))
+    write_splits(splits, out)
+    stamp = "speaker-independent" if splits.speaker_independent else "SPEAKER-DEPENDENT"
+    print(f"{out}: {len(splits.folds)} folds, {stamp}, hash {splits.hash}")
+
+
+@app.command
+def recipes(*, json_: Annotated[bool, Parameter(name="--json", negative="")] = False) -> None:
+    """List the shipped recipes."""
+    from affectra.config import load_recipe, recipe_names
+
+    rows = [{"name": name, "description": load_recipe(name).recipe.description} for name in recipe_names()]
+    if json_:
+        print(json.dumps(rows, indent=2))
+    else:
+        _table(rows, ["name", "description"])
+
+
+@app.command
+def run(
+    recipe: str,
+    /,
+    *,
+    corpus: Sources = [],  # noqa: B006, cyclopts reads the default, nobody changes it
+    protocol: str | None = None,
+    task: str | None = None,
+    seeds: int | None = None,
+    settings: Settings = [],  # noqa: B006
+    out: Path | None = None,
+    resume: Annotated[bool, Parameter(negative="")] = False,
+    jobs: int = 1,
+    dry_run: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """Run a recipe from raw audio to a report.
+
+    Parameters
+    ----------
+    recipe
+        A name from `affectra recipes`, or one's own .yaml file.
+    corpus
+        NAME=FOLDER of a known corpus, or NAME=MANIFEST; several are put together. Default: the recipe's.
+    protocol
+        Instead of the recipe's; a name from `affectra protocols`.
+    task
+        Instead of the recipe's, e.g. emotion4.
+    seeds
+        How many seeds.
+    settings
+        A value of the recipe to change, e.g. training.epochs=2.
+    out
+        Run directory; default runs/RECIPE-CORPORA.
+    resume
+        Go on with what is there.
+    jobs
+        Folds at a time, each in a process of its own.
+    dry_run
+        Check everything, say what would be done and how long it would take, write nothing.
+    """
+    from affectra.config import parse_assignments
+    from affectra.errors import ConfigError
+    from affectra.report import summary_line
+    from affectra.run import execute, outline, plan_run
+
+    if jobs < 1 or (seeds is not None and seeds < 1):
+        raise ConfigError("--jobs and --seeds take numbers from 1 on")
+    plan = plan_run(
+        recipe, corpus, protocol=protocol, task=task, seeds=seeds, settings=parse_assignments(settings), out=out
+    )
+    if dry_run:
+        print("\n".join(outline(plan)))
+        return
+    for line in outline(plan):
+        _say(line)
+    scores = execute(plan, resume=resume, n_processes=jobs, say=_say)
+    print(summary_line(scores))
+    print(f"report: {plan.folder / 'report.html'}")
+
+
+@app.command
+def report(runs: Annotated[list[Path], Parameter(name="RUN")], /) -> None:
+    """Write the report of run directories, finished or not, and print a line for each.
+
+    Parameters
+    ----------
+    runs
+        Run directories.
+    """
+    from affectra.files import read_json
+    from affectra.report import summary_line, write_report
+
+    for folder in runs:
+        written = write_report(folder)
+        print(f"{written}: {summary_line(read_json(folder / 'scores.json'))}")
+
+
+@app.command
+def predict(
+    audio: Annotated[list[Path], Parameter(name="AUDIO")],
+    /,
+    *,
+    model: Path,
+    format_: Annotated[Literal["table", "json", "csv"], Parameter(name="--format")] = "table",
+    classes: str = "",
+    abstain: Annotated[bool, Parameter(negative="--no-abstain")] = True,
+) -> int:
+    """Recognise emotion in recordings of any format and rate. Exit code 1 if a file could not be read.
+
+    Parameters
+    ----------
+    audio
+        Files, or folders with recordings in them.
+    model
+        A run directory, a fold of one, or an exported model.
+    format_
+        How the answer is printed.
+    classes
+        Offer these alone, with commas between them.
+    abstain
+        Answer "unknown" where there is nothing to hear.
+    """
+    from affectra.audio import AUDIO_SUFFIXES
+    from affectra.errors import AudioError
+    from affectra.predict import as_row, load
+
+    recogniser = load(model)
+    offered = recogniser.offered([name.strip() for name in classes.split(",") if name.strip()])
+    _say(f"model: {recogniser.name}{' (trained on synthetic speech)' if recogniser.synthetic else ''}")
+    rows, failed = [], 0
+    for path in _recordings(audio, AUDIO_SUFFIXES):
+        try:
+            rows.append(as_row(str(path), recogniser.recognize_file(path, classes=offered, abstain=abstain)))
+        except AudioError as error:
+            failed += 1
+            _complain(str(error))
+    _print_rows(rows, format_, [f"score_{name}" for name in offered])
+    return 1 if failed else 0
+
+
+def _recordings(paths: Sequence[Path], suffixes: Iterable[str]) -> list[Path]:
+    """Files as given, and the recordings below folders, in order."""
+    known = tuple(suffixes)
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in known and not p.name.startswith("."))
+            found += inside
+        else:
+            found.append(path)
+    return found
+
+
+def _print_rows(rows: list[dict[str, Any]], format_: str, scores: list[str]) -> None:
+    columns = ["file", "start", "end", "emotion", "confidence", *scores, "arousal", "valence", "flags"]
+    if format_ == "json":
+        print(json.dumps(rows, indent=2, ensure_ascii=False))
+    elif format_ == "csv":
+        import csv
+
+        writer = csv.DictWriter(sys.stdout, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    else:
+        _table(rows, columns)
+
+
+@app.command
+def demo(*, out: Path = Path("runs/demo"), jobs: int = 2) -> None:
+    """Render the embedded synthetic corpus, train on it, write a report and recognise a recording, in a few minutes.
+
+    Parameters
+    ----------
+    out
+        Run directory; a demo that was interrupted goes on.
+    jobs
+        Folds at a time.
+    """
+    from affectra.demo import run_demo
+
+    for line in run_demo(out, jobs, _say):
+        print(line)

@@ -1,0 +1,280 @@
+"""Recipes: strict models of what a run does, read from YAML whose comments say where each number comes from."""
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.error import YAMLError
+
+from affectra.errors import ConfigError
+from affectra.files import write_text
+from affectra.registry import unknown_name
+
+
+class Strict(BaseModel):
+    """No unknown key, no silent conversion, no change after reading."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Component(Strict):
+    """A registered name and the options its constructor takes."""
+
+    name: str
+    options: dict[str, Any] = {}
+
+
+class Paper(Strict):
+    """The published result a run stands beside; `results` are fractions, on exactly these corpora, task and protocol."""
+
+    title: str
+    authors: str
+    venue: str
+    year: int
+    corpora: list[str]
+    task: str
+    protocol: str
+    results: dict[str, float]
+    source: str
+
+
+class SegmentPlan(Strict):
+    """Stretches of an utterance: length and shifts in s; `frames` is the width of the network's input, zero-padded."""
+
+    length_s: float = Field(gt=0)
+    frames: int = Field(gt=0)
+    train_shift_s: float = Field(gt=0)
+    test_shift_s: float = Field(gt=0)
+
+
+class Schedule(Strict):
+    """Learning rate over epochs.
+
+    "constant"; "step": multiplied by `factor` from each of the epochs in `milestones` on (the first epoch is 1);
+    "cosine": from the full rate to zero after the last epoch.
+    """
+
+    name: Literal["constant", "step", "cosine"]
+    milestones: list[int] = []
+    factor: float = 1.0
+
+
+class TrainingPlan(Strict):
+    """How a model is fitted; the weights after the last epoch are kept."""
+
+    epochs: int = Field(gt=0)
+    batch_size: int = Field(gt=0)  # segments
+    optimizer: Component
+    schedule: Schedule
+    precision: Literal["32-true", "bf16-mixed"]
+    channels_last: bool
+
+
+class Recipe(Strict):
+    """Everything a run does, apart from where the corpora lie."""
+
+    name: str
+    description: str
+    paper: Paper | None
+    corpora: list[str]
+    task: str
+    protocol: Component
+    seeds: int = Field(gt=0)
+    segments: SegmentPlan
+    front_end: Component
+    normalization: Literal["none", "utterance", "train"]
+    model: Component
+    training: TrainingPlan
+
+
+@dataclass(frozen=True)
+class RecipeDocument:
+    """A recipe with the comments of its YAML.
+
+    Attributes:
+        data: the YAML mapping with its comments, complete (what it extends is merged in).
+        recipe: the same, checked.
+    """
+
+    data: CommentedMap
+    recipe: Recipe
+
+    def text(self) -> str:
+        """The recipe as YAML; reading it again gives the same recipe."""
+        stream = io.StringIO()
+        _yaml().dump(self.data, stream)
+        return stream.getvalue()
+
+    def sources(self) -> dict[str, str]:
+        """Where each value comes from: dotted key -> its end-of-line comment."""
+        return dict(_comments(self.data, ""))
+
+
+def _yaml() -> YAML:
+    yaml = YAML()  # the round-trip loader: safe, keeps comments and order
+    yaml.width = 4096  # never fold a line: a comment belongs to its line
+    return yaml
+
+
+def recipe_names() -> list[str]:
+    """Names of the shipped recipes."""
+    return sorted(p.name.removesuffix(".yaml") for p in _folder().iterdir() if p.name.endswith(".yaml"))
+
+
+def _folder() -> Any:
+    return resources.files("affectra") / "recipes"
+
+
+def load_recipe(name: str, overrides: Mapping[str, Any] | None = None) -> RecipeDocument:
+    """Load a shipped recipe by name, or one's own from a .yaml file.
+
+    Args:
+        name: shipped name or path of a YAML file.
+        overrides: dotted key -> value, put over the recipe's own.
+
+    Raises:
+        ConfigError: unknown recipe or key, or a value of the wrong kind, each by its name.
+    """
+    data = _merged(name)
+    for key, value in (overrides or {}).items():
+        _put(data, key, value, name)
+    return _checked(data, name)
+
+
+def _checked(data: CommentedMap, source: str) -> RecipeDocument:
+    try:
+        return RecipeDocument(data, Recipe.model_validate(_plain(data)))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            parent = Recipe
+            known = _fields_at(parent, [str(part) for part in first["loc"][:-1]])
+            raise ConfigError(f"recipe {source}: " + unknown_name("key", str(first["loc"][-1]), known)) from error
+        found = "" if first["type"] == "missing" else f", found {first['input']!r}"
+        raise ConfigError(f"recipe {source}: {place}: {first['msg'].lower()}{found}") from error
+
+
+def _fields_at(model: Any, path: Sequence[str]) -> list[str]:
+    for part in path:
+        annotation = model.model_fields[part].annotation
+        model = annotation if isinstance(annotation, type) else Paper  # the one optional part
+    return list(model.model_fields)
+
+
+def _merged(name: str) -> CommentedMap:
+    """The mapping of a recipe file over that of the recipe it extends."""
+    if name.endswith((".yaml", ".yml")):
+        path: Any = Path(name)
+        if not path.is_file():
+            raise ConfigError(f"{name}: no such recipe file")
+    elif name in recipe_names():
+        path = _folder() / f"{name}.yaml"
+    else:
+        raise ConfigError(unknown_name("recipe", name, recipe_names()))
+    try:
+        data = _yaml().load(path.read_text(encoding="utf-8"))
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{name}: not a YAML file: {' '.join(str(error).split())}") from error
+    if not isinstance(data, CommentedMap):
+        raise ConfigError(f"{name}: a recipe is a mapping of keys to values")
+    if "extends" not in data:
+        return data
+    base = _merged(str(data.pop("extends")))
+    _overlay(base, data)
+    return base
+
+
+def _overlay(base: CommentedMap, over: CommentedMap) -> None:
+    for key, value in over.items():
+        if isinstance(value, CommentedMap) and isinstance(base.get(key), CommentedMap) and "name" not in value:
+            _overlay(base[key], value)  # a part that names a component replaces it whole
+        else:
+            base[key] = value
+            base.ca.items.pop(key, None)
+            if key in over.ca.items:
+                base.ca.items[key] = over.ca.items[key]
+
+
+def _put(data: CommentedMap, key: str, value: Any, source: str) -> None:
+    *parents, last = key.split(".")
+    node: Any = data
+    for parent in parents:
+        if not isinstance(node, CommentedMap) or parent not in node:
+            raise ConfigError(f"recipe {source}: " + unknown_name("key", key, _dotted(data)))
+        node = node[parent]
+    is_option = bool(parents) and parents[-1] == "options"  # checked later, against the constructor
+    if not isinstance(node, CommentedMap) or (last not in node and not is_option and parents):
+        raise ConfigError(f"recipe {source}: " + unknown_name("key", key, _dotted(data)))
+    node[last] = _commented(value)
+    node.ca.items.pop(last, None)
+    if not isinstance(value, dict | list):
+        node.yaml_add_eol_comment("set for this run", last)
+
+
+def _commented(value: Any) -> Any:
+    """Mappings as ruamel's own, so that later overrides may go into them."""
+    return CommentedMap({k: _commented(v) for k, v in value.items()}) if isinstance(value, dict) else value
+
+
+def _dotted(node: Mapping[str, Any], prefix: str = "") -> list[str]:
+    keys = []
+    for key, value in node.items():
+        keys += _dotted(value, f"{prefix}{key}.") if isinstance(value, Mapping) else [f"{prefix}{key}"]
+    return keys
+
+
+def _comments(node: CommentedMap, prefix: str) -> list[tuple[str, str]]:
+    found = []
+    for key, value in node.items():
+        if isinstance(value, CommentedMap):
+            found += _comments(value, f"{prefix}{key}.")
+        tokens = node.ca.items.get(key)
+        if tokens and tokens[2] is not None:
+            found.append((f"{prefix}{key}", tokens[2].value.split("\n")[0].lstrip("# ").strip()))
+    return found
+
+
+def _plain(node: Any) -> Any:
+    """ruamel's own scalar and container types as plain Python ones, as the strict models want them."""
+    if isinstance(node, Mapping):
+        return {str(key): _plain(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_plain(value) for value in node]
+    for kind in (bool, int, float, str):
+        if isinstance(node, kind):
+            return kind(node)
+    return node
+
+
+def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
+    """`key=value` words as a dictionary; values are read as YAML.
+
+    Raises:
+        ConfigError: a word without "=", or a value that is not YAML.
+
+    Example:
+        >>> parse_assignments(["training.epochs=2", "training.schedule.milestones=[1, 2]"])
+        {'training.epochs': 2, 'training.schedule.milestones': [1, 2]}
+    """
+    parsed = {}
+    for assignment in assignments:
+        key, equals, value = assignment.partition("=")
+        if not equals or not key:
+            raise ConfigError(f"{assignment!r}: expected key=value, e.g. training.epochs=2")
+        try:
+            parsed[key] = _plain(YAML(typ="safe", pure=True).load(value))
+        except YAMLError as error:
+            raise ConfigError(f"{assignment!r}: the value is not YAML") from error
+    return parsed
+
+
+def write_recipe(document: RecipeDocument, path: str | Path) -> None:
+    """Write a resolved recipe with its comments, atomically."""
+    write_text(path, document.text())

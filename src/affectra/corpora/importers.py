@@ -1,0 +1,228 @@
+"""Anybody's own corpus: a table of files, speakers and emotions, or one folder a class."""
+
+import math
+import re
+from collections import Counter
+from pathlib import Path, PurePosixPath
+
+from affectra.audio import AUDIO_SUFFIXES
+from affectra.corpora.tables import Record, find_table, read_records
+from affectra.corpora.tree import Fault, Row, condense, find_recording, is_media, list_files
+from affectra.corpora.utterance import (
+    COLUMNS,
+    EMOTIONS,
+    GENDERS,
+    NUMBER_COLUMNS,
+    STYLES,
+    Corpus,
+    manifest_from_rows,
+    validate_manifest,
+)
+from affectra.errors import ConfigError, CorpusError
+from affectra.registry import unknown_name
+
+NEEDED = ("file", "emotion")  # a speaker column may be missing, and then no speaker is guessed
+
+# Words that corpora use for the manifest's emotions; other forms and abbreviations of the same word, nothing near it.
+SYNONYMS = {
+    "amusement": ("amused",),
+    "anger": ("ang", "angry"),
+    "boredom": ("bor", "bored"),
+    "calm": ("calmness",),
+    "disgust": ("dis", "disgusted"),
+    "excitement": ("exc", "excited"),
+    "fear": ("fea", "afraid", "fearful", "scared"),
+    "frustration": ("fru", "frustrated"),
+    "happiness": ("hap", "happy", "joy", "joyful"),
+    "neutral": ("neu", "neutrality"),
+    "sadness": ("sad",),
+    "sleepiness": ("sleepy",),
+    "surprise": ("sur", "surprised", "ps", "pleasant surprise", "pleasant surprised"),  # the latter three are TESS's
+    "other": ("oth",),
+    "none": ("xxx", "no agreement"),
+}
+EMOTION_OF = {synonym: word for word, synonyms in SYNONYMS.items() for synonym in (word, *synonyms)}
+GENDER_OF = {word: word for word in GENDERS} | {"f": "female", "woman": "female", "m": "male", "man": "male"}
+
+
+def normalize_emotion(word: str) -> str:
+    """The manifest's word for an emotion; an unknown word in small letters.
+
+    Example:
+        >>> normalize_emotion("Angry"), normalize_emotion("pleasant_surprise"), normalize_emotion("Nostalgia")
+        ('anger', 'surprise', 'nostalgia')
+    """
+    plain = " ".join(re.split(r"[\s_-]+", word.strip().casefold()))
+    return EMOTION_OF.get(plain, plain)
+
+
+def read_csv(place: str | Path, root: str | Path | None = None, name: str | None = None) -> Corpus:
+    """Read a corpus described by a table (.csv, .tsv or .jsonl) with `file`, `emotion` and, if known, `speaker`.
+
+    Any other column of the manifest is taken too. An utterance without a name gets its file's stem, or as much of its
+    path as makes it unique. Rows that cannot be used are faults; so are columns that no manifest has and unknown words.
+
+    Args:
+        place: the table, or a folder with one table in it.
+        root: folder that `file` is relative to; default: the table's.
+        name: the corpus's name; default: the table's stem.
+
+    Raises:
+        CorpusError: no table, a column missing, or no row that can be used.
+    """
+    table = find_table(Path(place))
+    root = Path(root) if root is not None else table.parent
+    records = read_records(table)
+    columns = {column for _, record in records if not isinstance(record, str) for column in record}
+    for column in NEEDED:
+        if columns and column not in columns:
+            found = ", ".join(sorted(columns))
+            raise CorpusError(
+                f"{table}: the column {column!r} is missing; expected file, speaker, emotion, found {found}"
+            )
+    name = name or table.stem
+    rows: list[Row] = []
+    faults: list[Fault] = []
+    for line, record in records:
+        row = record if isinstance(record, str) else _row(record, root)
+        if isinstance(row, str):
+            faults.append((_place(table, line, record), f"{row}; left out"))
+        else:
+            rows.append(row)
+    if not rows:
+        raise CorpusError(f"{table}: none of {len(records)} rows can be used; {condense(faults)[0]}")
+    for column in sorted(columns - set(COLUMNS)):
+        faults.append((table.name, f"{unknown_name('column', column, COLUMNS)}; ignored"))
+    if "corpus" in columns:
+        faults.append((table.name, f"column 'corpus' ignored; all utterances belong to {name!r}"))
+    return _corpus(name, root, rows, faults, str(table))
+
+
+def _place(table: Path, line: int, record: Record) -> str:
+    """Table, line and, where the row has one, its file."""
+    file = "" if isinstance(record, str) else record.get("file", "")
+    return f"{table.name}:{line}" + (f" ({file})" if file else "")
+
+
+def _row(record: dict[str, str], root: Path) -> Row | str:
+    """A manifest row with the file as it is on disk, or why there is none."""
+    row: Row = {column: cell for column, cell in record.items() if column in COLUMNS and column != "corpus"}
+    named = row["file"].replace("\\", "/") if row.get("file") else ""
+    if not named:
+        return "file is empty"
+    if PurePosixPath(named).is_absolute():
+        homes = [home for home in (root.absolute(), root.resolve()) if Path(named).is_relative_to(home)]
+        if not homes:
+            return f"not below {root}, and expected as a path relative to it"
+        named = Path(named).relative_to(homes[0]).as_posix()
+    found = find_recording(root, named, AUDIO_SUFFIXES)
+    if found is None:
+        return f"no such file below {root}"
+    for column in NUMBER_COLUMNS:
+        if row.get(column, "") != "":
+            number = _number(row[column])
+            if number is None:
+                return f"{column} is {row[column]!r}, not a number"
+            row[column] = number
+    start, end = row.get("start") or 0.0, row.get("end")
+    if start < 0 or (isinstance(end, float) and end <= start):
+        return f"from {start} to {end} s is no stretch of time"
+    return {**row, "file": found, "emotion": normalize_emotion(row.get("emotion", ""))}
+
+
+def _number(text: str) -> float | None:
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def read_folder(root: str | Path, speaker_pattern: str | None = None, name: str | None = None) -> Corpus:
+    """Read a folder with one sub-folder a class, each with recordings at any depth.
+
+    Args:
+        root: the folder.
+        speaker_pattern: regular expression whose first group, searched for in the path relative to the root, is the
+            speaker; without it no utterance has a speaker.
+        name: the corpus's name; default: the folder's.
+
+    Raises:
+        ConfigError: the pattern is not valid or has no group.
+        CorpusError: no recording in any sub-folder.
+
+    Example:
+        `read_folder("recordings", r"/(S\\d+)_")` takes S07 from `angry/S07_03.wav`.
+    """
+    root = Path(root)
+    pattern = _compile(speaker_pattern) if speaker_pattern is not None else None
+    rows: list[Row] = []
+    faults: list[Fault] = []
+    for file in list_files(root):
+        if len(file.parts) == 1:
+            if is_media(file):
+                faults.append((str(file), "lies in no class's folder; left out"))
+        elif file.suffix.lower() not in AUDIO_SUFFIXES:
+            faults.append((str(file), f"expected {' '.join(AUDIO_SUFFIXES)}; left out"))
+        else:
+            match = pattern.search(str(file)) if pattern else None
+            speaker = (match[1] or "") if match else ""
+            if pattern and not speaker:
+                faults.append((str(file), f"{speaker_pattern!r} finds no speaker in it; left empty"))
+            rows.append({"file": str(file), "speaker": speaker, "emotion": normalize_emotion(file.parts[0])})
+    if not rows:
+        raise CorpusError(
+            f"{root}: no recording in a sub-folder; expected one sub-folder a class, such as anger/01.wav"
+        )
+    return _corpus(name or root.resolve().name, root, rows, faults, str(root))
+
+
+def _compile(pattern: str) -> re.Pattern[str]:
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise ConfigError(
+            f"speaker pattern {pattern!r}: {error}; expected a regular expression such as '(S\\d+)_'"
+        ) from error
+    if not compiled.groups:
+        raise ConfigError(f"speaker pattern {pattern!r}: no group; put the part that is the speaker in parentheses")
+    return compiled
+
+
+def _corpus(name: str, root: Path, rows: list[Row], faults: list[Fault], source: str) -> Corpus:
+    """Name the utterances, drop doubles, say which words are unknown."""
+    _name_utterances(rows)
+    kept: dict[str, Row] = {}
+    for row in rows:
+        if row["utterance"] in kept:
+            faults.append((row["file"], f"the utterance {row['utterance']!r} stands there twice; left out"))
+        else:
+            kept[row["utterance"]] = row
+    for column, known in (("gender", GENDERS), ("style", STYLES)):
+        for row in kept.values():
+            word = row.get(column, "").lower()
+            row[column] = GENDER_OF.get(word, word) if column == "gender" else word
+            if row[column] and row[column] not in known:
+                faults.append((row["file"], f"{unknown_name(column, row[column], known)}; left empty"))
+                row[column] = ""
+    words = Counter(row["emotion"] for row in kept.values())
+    for word in sorted(words.keys() - {*EMOTIONS, ""}):
+        faults.append((f"{words[word]} utterance(s)", f"{unknown_name('emotion', word, EMOTIONS)}; kept as it is"))
+    manifest = validate_manifest(manifest_from_rows(kept.values(), name), source, name)
+    return Corpus(name, root, manifest, condense(faults))
+
+
+def _name_utterances(rows: list[Row]) -> None:
+    """Give each nameless row the shortest of stem, path and path with start time that no other row has."""
+    nameless = [row for row in rows if not row.get("utterance")]
+    taken = {row["utterance"] for row in rows if row.get("utterance")}
+    ways = [
+        [PurePosixPath(row["file"]).stem for row in nameless],
+        [str(PurePosixPath(row["file"]).with_suffix("")) for row in nameless],
+        [row["file"] for row in nameless],
+        [f"{row['file']}#{row.get('start') or 0:g}" for row in nameless],
+    ]
+    counts = [Counter(way) for way in ways]
+    for row, *names in zip(nameless, *ways, strict=True):
+        unique = (n for n, count in zip(names, counts, strict=True) if count[n] == 1 and n not in taken)
+        row["utterance"] = next(unique, names[-1])

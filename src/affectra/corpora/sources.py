@@ -1,0 +1,83 @@
+"""Where a run's utterances come from: NAME=FOLDER of a known corpus, or NAME=MANIFEST."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from affectra.corpora import CORPORA, find_corpus, read_corpus
+from affectra.corpora.utterance import Corpus, read_manifest, write_manifest
+from affectra.errors import CorpusError
+from affectra.files import read_json, write_json
+
+MANIFEST_SUFFIXES = (".csv", ".parquet")
+
+
+def open_corpus(source: str) -> Corpus:
+    """Open what a user gave as `--corpus`.
+
+    Args:
+        source: `NAME=FOLDER`, `NAME=MANIFEST`, `MANIFEST`, or the name of the embedded corpus.
+
+    Raises:
+        CorpusError: unknown corpus, nothing there, or audio files that are not where the manifest says.
+    """
+    name, equals, place = source.partition("=")
+    if not equals and source.endswith(MANIFEST_SUFFIXES):
+        name, place = Path(source).stem, source
+    if not place:
+        info = find_corpus(name)
+        if not info.synthetic:
+            raise CorpusError(f"corpus {name}: say where it lies, --corpus {name}=FOLDER. {info.access}")
+        from affectra.corpora.synthetic import render
+
+        return read_corpus(name, render())
+    path = Path(place).expanduser()
+    if path.suffix in MANIFEST_SUFFIXES and path.is_file():
+        return _from_manifest(path, name)
+    if not path.is_dir():
+        raise CorpusError(f"corpus {name}: {path} is neither a folder nor a manifest (.csv, .parquet)")
+    if name not in CORPORA:
+        raise CorpusError(
+            f"corpus {name}: no reader of that name (known: {', '.join(sorted(CORPORA))}); for your own folder run "
+            f"`affectra prepare folder --root {path} --out {path / 'manifest.csv'}` and give that file"
+        )
+    return read_corpus(name, path)
+
+
+def _from_manifest(path: Path, name: str) -> Corpus:
+    manifest = read_manifest(path, name)
+    origin = _origin_file(path)
+    origins: dict[str, Any] = read_json(origin) if origin.is_file() else {}
+    roots = [path.parent, *([Path(origins["root"])] if "root" in origins else [])]
+    for root in roots:
+        if (root / manifest["file"].iloc[0]).is_file():
+            return Corpus(name, root, manifest)
+    raise CorpusError(
+        f"{path}: {manifest['file'].iloc[0]} is not below {' or '.join(str(root) for root in roots)}; move the manifest "
+        "into the folder that its file column is relative to, or prepare it again"
+    )
+
+
+def write_corpus(corpus: Corpus, path: str | Path) -> None:
+    """Write a corpus's manifest, its side tables beside it (`<stem>.<table>.csv`) and where its audio lies.
+
+    The `file` column stays relative to the corpus's root, which `<stem>.origin.json` remembers, so that a manifest may lie
+    outside it.
+    """
+    path = Path(path)
+    for table, content in corpus.tables.items():
+        _write_table(content, path.with_name(f"{path.stem}.{table}.csv"))
+    write_json(_origin_file(path), {"corpus": corpus.name, "root": str(corpus.root.resolve())})
+    write_manifest(corpus.manifest, path)
+
+
+def _write_table(table: pd.DataFrame, path: Path) -> None:
+    from affectra.files import atomic_path
+
+    with atomic_path(path) as temporary:
+        table.to_csv(temporary, index=False, lineterminator="\n")
+
+
+def _origin_file(path: Path) -> Path:
+    return path.with_name(f"{path.stem}.origin.json")

@@ -1,0 +1,50 @@
+"""Frames on disk: computed once per utterance, read as memory maps, shared safely between processes."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from affectra.files import atomic_path, cache_dir, sha256_json
+
+FORMAT = 1  # changes when what is stored for the same options does
+
+
+class FrameCache:
+    """One file of half-precision frames per utterance, named after the audio's bytes and the front end's options.
+
+    Equal keys mean equal content and files are renamed into place whole, so any number of runs may share a cache; memory
+    does not grow with the corpus since frames are mapped, not read.
+
+    Args:
+        options: all that determines the frames: front end, its options, normalisation of the waveform.
+        folder: default `cache_dir()/"frames"`.
+    """
+
+    def __init__(self, options: Mapping[str, Any], folder: Path | None = None) -> None:
+        key = sha256_json({"format": FORMAT, **options})[:16]
+        self.folder = (folder or cache_dir() / "frames") / key
+
+    def path(self, audio_hash: str, start_s: float = 0.0, end_s: float | None = None) -> Path:
+        """Where the frames of a stretch (s) of the recording with this SHA-256 are kept."""
+        stretch = "" if start_s == 0 and end_s is None else f"-{start_s!r}-{end_s!r}"
+        return self.folder / audio_hash[:2] / f"{audio_hash[:40]}{stretch}.npy"
+
+    def ensure(self, path: Path, compute: Callable[[], npt.NDArray[np.floating]]) -> int:
+        """Compute and store frames unless they are there; returns how many frames there are."""
+        if (stored := load_frames(path)) is None:
+            frames = compute().astype(np.float16)
+            with atomic_path(path) as temporary, temporary.open("wb") as file:
+                np.save(file, frames, allow_pickle=False)
+            return len(frames)
+        return len(stored)
+
+
+def load_frames(path: Path) -> npt.NDArray[np.float16] | None:
+    """Frames (frame, feature) as a read-only memory map, or None where there are none that can be read."""
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except (FileNotFoundError, ValueError, EOFError):  # a file cut off by a full disk is computed again
+        return None

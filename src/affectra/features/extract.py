@@ -1,0 +1,85 @@
+"""Features of a whole corpus into the cache, one recording at a time."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from affectra.audio import read
+from affectra.errors import AudioError
+from affectra.features import FRONT_ENDS
+from affectra.features.cache import FrameCache
+from affectra.files import sha256_file
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """A stretch of a recording: one utterance.
+
+    Attributes:
+        audio: the file.
+        start_s: where it starts, s.
+        end_s: where it ends, s; None is the end of the file.
+    """
+
+    audio: Path
+    start_s: float = 0.0
+    end_s: float | None = None
+
+
+@dataclass(frozen=True)
+class CachedFrames:
+    """Where the frames of a stretch are, how many, and the SHA-256 of its audio file."""
+
+    path: Path
+    n_frames: int
+    audio_hash: str
+
+
+def extract(
+    stretches: Sequence[Stretch], front_end: Mapping[str, Any], on_done: Callable[[int], None] = lambda _: None
+) -> list[CachedFrames]:
+    """Compute the frames of each stretch unless the cache has them.
+
+    Every recording is tried, so that one call names all that is wrong.
+
+    Args:
+        stretches: what to compute.
+        front_end: {"name", "options"} from `FRONT_ENDS`.
+        on_done: called with the number done so far.
+
+    Raises:
+        AudioError: recordings that are refused: the first one's reason, and how many more.
+    """
+    module = FRONT_ENDS.build(front_end["name"], front_end["options"])
+    cache = FrameCache(front_end)
+    hashes: dict[Path, str] = {}
+    found, refused = [], []
+    for i, stretch in enumerate(stretches):
+        try:
+            if stretch.audio not in hashes:
+                hashes[stretch.audio] = _hash(stretch.audio)
+            digest = hashes[stretch.audio]
+            path = cache.path(digest, stretch.start_s, stretch.end_s)
+
+            def compute(stretch: Stretch = stretch) -> Any:
+                recording = read(stretch.audio, module.sample_rate, start_s=stretch.start_s, end_s=stretch.end_s)
+                return module.frames(torch.from_numpy(recording.samples)).numpy()
+
+            found.append(CachedFrames(path, cache.ensure(path, compute), digest))
+        except AudioError as error:
+            refused.append(error)
+        on_done(i + 1)
+    if refused:
+        more = f" ({len(refused) - 1} more recordings are refused; `affectra doctor` lists them)"
+        raise AudioError(f"{refused[0]}{more if len(refused) > 1 else ''}")
+    return found
+
+
+def _hash(audio: Path) -> str:
+    try:
+        return sha256_file(audio)
+    except OSError as error:
+        raise AudioError(f"{audio}: cannot be read: {error.strerror}") from error

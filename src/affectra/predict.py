@@ -1,0 +1,209 @@
+"""Emotion in one's own recordings, from a checkpoint alone."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from affectra.audio import blocks, quality_flags, to_mono
+from affectra.calibration import Calibration, read_calibration
+from affectra.errors import CheckpointError, ConfigError
+from affectra.models.recognizer import Recognizer, checkpoint_folders, load_checkpoint
+from affectra.registry import unknown_name
+
+SHORTEST_S = 0.5  # ours: below it there is hardly a syllable to judge by
+STRETCH_S = 60.0  # a long recording is recognised in stretches of this length, so memory stays bounded
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says of a recording or a window of it.
+
+    Attributes:
+        start: where it starts, s.
+        end: where it ends, s.
+        emotion: the most probable class, or "unknown" where the model abstains.
+        confidence: that class's probability.
+        scores: probability of each class offered; they sum to 1.
+        flags: of too_short, silent, clipped, truncated.
+        arousal: probability of high arousal, None if the model has none.
+        valence: probability of positive valence, None if the model has none.
+    """
+
+    start: float
+    end: float
+    emotion: str
+    confidence: float
+    scores: dict[str, float]
+    flags: tuple[str, ...]
+    arousal: float | None = field(default=None)
+    valence: float | None = field(default=None)
+
+
+class Model:
+    """Recognisers of one training, e.g. all folds of a run, whose probabilities are averaged and calibrated.
+
+    Args:
+        recognizers: with equal front ends, segments and classes.
+        name: what it is called in messages.
+        calibration: fitted on out-of-fold predictions, if any.
+    """
+
+    def __init__(self, recognizers: Sequence[Recognizer], name: str, calibration: Calibration | None = None) -> None:
+        self.recognizers = list(recognizers)
+        self.name = name
+        self.calibration = calibration or Calibration(1.0)
+        self.classes = self.recognizers[0].specification.classes
+        self.sample_rate: int = self.recognizers[0].front_end.sample_rate
+        self.synthetic = self.recognizers[0].specification.synthetic
+
+    def __call__(
+        self, audio: npt.NDArray[np.floating], sample_rate: int, *, classes: Sequence[str] = (), abstain: bool = True
+    ) -> Prediction:
+        """Recognise a waveform (sample,) or (sample, channel), in [-1, 1].
+
+        Args:
+            audio: the samples.
+            sample_rate: theirs, Hz.
+            classes: offer these alone; default all.
+            abstain: answer "unknown" for silence.
+        """
+        return self._whole(self._windows_of(audio, sample_rate), classes, abstain)
+
+    def timeline(
+        self, audio: npt.NDArray[np.floating], sample_rate: int, *, classes: Sequence[str] = (), abstain: bool = True
+    ) -> list[Prediction]:
+        """One prediction a window, in order; windows overlap as the recipe's test segments do."""
+        windows = self._windows_of(audio, sample_rate)
+        return [self._prediction(p, s, e, windows.flags, classes, abstain) for p, s, e in windows.rows]
+
+    def recognize_file(self, path: str | Path, *, classes: Sequence[str] = (), abstain: bool = True) -> Prediction:
+        """Recognise a recording of any format, rate, channels and length, in bounded memory.
+
+        Raises:
+            AudioError: it cannot be read.
+        """
+        stream = blocks(path, self.sample_rate, allow_truncated=True)
+        windows = _Windows(self, stream)
+        windows.add_flags(stream.flags)
+        return self._whole(windows, classes, abstain)
+
+    def _windows_of(self, audio: npt.NDArray[np.floating], sample_rate: int) -> "_Windows":
+        audio = np.asarray(audio)
+        windows = _Windows(self, iter([to_mono(audio, sample_rate, self.sample_rate)]))
+        windows.add_flags(quality_flags(audio, sample_rate))
+        return windows
+
+    def _whole(self, windows: "_Windows", classes: Sequence[str], abstain: bool) -> Prediction:
+        probabilities = np.mean([row[0] for row in windows.rows], axis=0)
+        return self._prediction(probabilities, 0.0, windows.duration_s, windows.flags, classes, abstain)
+
+    def _prediction(
+        self,
+        probabilities: npt.NDArray[np.float64],
+        start: float,
+        end: float,
+        flags: tuple[str, ...],
+        classes: Sequence[str],
+        abstain: bool,
+    ) -> Prediction:
+        offered = self.offered(classes)
+        calibrated = self.calibration.apply(probabilities)[[self.classes.index(name) for name in offered]]
+        calibrated = calibrated / calibrated.sum()
+        best = int(calibrated.argmax())
+        unknown = abstain and "silent" in flags
+        scores = {name: float(p) for name, p in zip(offered, calibrated, strict=True)}
+        return Prediction(start, end, UNKNOWN if unknown else offered[best], float(calibrated[best]), scores, flags)
+
+    def offered(self, classes: Sequence[str]) -> tuple[str, ...]:
+        """The classes asked for, in the model's order; all when none is named.
+
+        Raises:
+            ConfigError: one the model does not have.
+        """
+        for name in classes:
+            if name not in self.classes:
+                raise ConfigError(f"model {self.name}: " + unknown_name("class", name, self.classes))
+        return tuple(name for name in self.classes if not classes or name in classes)
+
+
+class _Windows:
+    """Windows of a stream: (probabilities, start_s, end_s) rows, duration and flags, never holding the whole recording.
+
+    The stream is cut into stretches at window starts, so the windows are those of the whole recording. A normalisation or
+    peak over the utterance is then one over the stretch.
+    """
+
+    def __init__(self, model: Model, stream: Iterator[npt.NDArray[np.float32]]) -> None:
+        self.rows: list[tuple[npt.NDArray[np.float64], float, float]] = []
+        self._model = model
+        first = model.recognizers[0]
+        hop, rate = first.front_end.hop_length, model.sample_rate
+        shift = first.test_shift_frames * hop
+        overlap = (first.segment_frames - 1) * hop + first.front_end.window_length - shift
+        stretch_length = max(1, round(STRETCH_S * rate / shift)) * shift
+        kept = np.zeros(0, dtype=np.float32)
+        begun = n_samples = 0
+        for block in stream:
+            n_samples += len(block)
+            kept = np.concatenate([kept, block])
+            # A stretch is cut only when a whole window is left after it: the last one is padded as in training.
+            while len(kept) >= stretch_length + overlap + shift:
+                self._recognize(kept[: stretch_length + overlap], begun, None)
+                kept = kept[stretch_length:]
+                begun += stretch_length
+        self.duration_s = n_samples / rate
+        self._recognize(kept, begun, n_samples)
+        self.flags: tuple[str, ...] = ("too_short",) if self.duration_s < SHORTEST_S else ()
+
+    def add_flags(self, flags: Sequence[str]) -> None:
+        """Add what the audio room found wrong."""
+        self.flags = tuple(sorted({*self.flags, *flags}))
+
+    def _recognize(self, samples: npt.NDArray[np.float32], begun: int, n_samples: int | None) -> None:
+        first = self._model.recognizers[0]
+        frames = first.front_end.frames(torch.from_numpy(samples)).numpy().astype(np.float16)  # as cached for training
+        outputs = [recognizer.recognize(frames) for recognizer in self._model.recognizers]
+        probabilities = np.mean([output.segment_probabilities for output in outputs], axis=0)
+        rate, hop = self._model.sample_rate, first.front_end.hop_length
+        length = (first.segment_frames - 1) * hop + first.front_end.window_length
+        for start, row in zip(outputs[0].starts, probabilities, strict=True):
+            begin = begun + start * hop
+            end = begin + length if n_samples is None else min(begin + length, n_samples)
+            self.rows.append((row, begin / rate, end / rate))
+
+
+def load(name_or_dir: str | Path) -> Model:
+    """Load a model: a run directory (all its finished folds are averaged), a fold of one, or an exported model.
+
+    Raises:
+        CheckpointError: no checkpoint there, or a damaged one.
+    """
+    path = Path(name_or_dir)
+    if not path.is_dir():
+        raise CheckpointError(f"{path}: no such folder; give a run directory or a folder with model.json")
+    recognizers = [load_checkpoint(folder) for folder in checkpoint_folders(path)]
+    if not recognizers:
+        raise CheckpointError(f"{path}: no finished fold here; expected seed-*/fold-*/model.json or model.json")
+    return Model(recognizers, path.name, read_calibration(path))
+
+
+def as_row(file: str, prediction: Prediction) -> dict[str, Any]:
+    """The fields that `affectra predict` prints for a prediction."""
+    scores = {f"score_{name}": round(p, 6) for name, p in prediction.scores.items()}
+    return {
+        "file": file,
+        "start": round(prediction.start, 3),
+        "end": round(prediction.end, 3),
+        "emotion": prediction.emotion,
+        "confidence": round(prediction.confidence, 6),
+        **scores,
+        "arousal": prediction.arousal,
+        "valence": prediction.valence,
+        "flags": ";".join(prediction.flags),
+    }

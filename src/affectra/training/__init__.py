@@ -1,0 +1,1 @@
+"""Training: one fold's weights and test predictions, with Lightning."""

@@ -1,0 +1,112 @@
+"""The objective of a classifier: cross-entropy over segments, one LightningModule."""
+
+import math
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from affectra.config import Schedule, TrainingPlan
+from affectra.errors import ConfigError
+from affectra.metrics import unweighted_average_recall
+from affectra.models.recognizer import Recognizer
+from affectra.registry import check_options, unknown_name
+from affectra.segments import pool_segments
+
+OPTIMIZERS = {
+    "adadelta": torch.optim.Adadelta,
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "sgd": torch.optim.SGD,
+}
+
+
+def check_training(plan: TrainingPlan) -> None:
+    """Raise a `ConfigError` for an unknown optimizer or option, before any corpus is read."""
+    if plan.optimizer.name not in OPTIMIZERS:
+        raise ConfigError(unknown_name("optimizer", plan.optimizer.name, OPTIMIZERS))
+    constructor = OPTIMIZERS[plan.optimizer.name]
+    check_options(f"optimizer {plan.optimizer.name!r}", constructor, plan.optimizer.options, also=("params",))
+
+
+def learning_rate_factor(schedule: Schedule, epoch: int, n_epochs: int) -> float:
+    """What the learning rate is multiplied by in an epoch.
+
+    Args:
+        schedule: which schedule.
+        epoch: from 0 on.
+        n_epochs: of the whole training.
+
+    Example:
+        >>> step = Schedule(name="step", milestones=[21, 31, 41], factor=0.1)
+        >>> [round(learning_rate_factor(step, epoch, 50), 3) for epoch in (0, 19, 20, 30, 40, 49)]
+        [1.0, 1.0, 0.1, 0.01, 0.001, 0.001]
+    """
+    if schedule.name == "step":
+        return schedule.factor ** sum(epoch + 1 >= milestone for milestone in schedule.milestones)
+    if schedule.name == "cosine":
+        return 0.5 * (1 + math.cos(math.pi * epoch / n_epochs))
+    return 1.0
+
+
+class Classification(pl.LightningModule):
+    """Cross-entropy of each segment against its utterance's class.
+
+    On a dev part, where there is one, the loss and UA are those of utterances (segments pooled).
+
+    Args:
+        recognizer: what is trained.
+        plan: the recipe's training part.
+    """
+
+    def __init__(self, recognizer: Recognizer, plan: TrainingPlan) -> None:
+        super().__init__()
+        self.recognizer = recognizer
+        self.plan = plan
+        self._dev: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    def configure_optimizers(self) -> Optimizer:
+        """The recipe's optimizer; its rate is set anew each epoch, so that no schedule state needs saving."""
+        constructor: Any = OPTIMIZERS[self.plan.optimizer.name]
+        optimizer: Optimizer = constructor(self.parameters(), **self.plan.optimizer.options)
+        for group in optimizer.param_groups:
+            group["initial_lr"] = group["lr"]
+        return optimizer
+
+    def on_train_epoch_start(self) -> None:
+        """Set the epoch's learning rate."""
+        factor = learning_rate_factor(self.plan.schedule, self.current_epoch, self.plan.epochs)
+        optimizer = self.optimizers()
+        assert isinstance(optimizer, Optimizer)
+        for group in optimizer.param_groups:
+            group["lr"] = group["initial_lr"] * factor
+        self.log("lr", optimizer.param_groups[0]["lr"])
+
+    def training_step(self, batch: tuple[Tensor, Tensor, Tensor, Tensor], batch_idx: int) -> Tensor:
+        """Mean cross-entropy of a batch of segments."""
+        del batch_idx
+        segments, n_frames, targets, _ = batch
+        scores = self.recognizer(segments, n_frames).scores
+        loss = nn.functional.cross_entropy(scores, targets)
+        correct = (scores.argmax(-1) == targets).float().mean()
+        self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(targets))
+        self.log("train_accuracy", correct, on_step=False, on_epoch=True, batch_size=len(targets))
+        return loss
+
+    def validation_step(self, batch: tuple[Tensor, Tensor, Tensor, Tensor], batch_idx: int) -> None:
+        """Collect the dev part's segment probabilities."""
+        del batch_idx
+        segments, n_frames, targets, owners = batch
+        probabilities = self.recognizer(segments, n_frames).scores.softmax(-1)
+        self._dev.append((probabilities.cpu(), targets.cpu(), owners.cpu()))
+
+    def on_validation_epoch_end(self) -> None:
+        """Utterance-level loss and UA of the dev part."""
+        probabilities, targets, owners = (torch.cat(parts) for parts in zip(*self._dev, strict=True))
+        self._dev.clear()
+        pooled = torch.from_numpy(pool_segments(probabilities.float().numpy(), owners.numpy()))
+        truth = torch.zeros(len(pooled), dtype=torch.long).scatter_(0, owners.long(), targets.long())
+        self.log("dev_loss", nn.functional.nll_loss(pooled.clamp_min(1e-12).log(), truth).float())
+        self.log("dev_ua", unweighted_average_recall(truth.numpy(), pooled.argmax(-1).numpy()), prog_bar=True)

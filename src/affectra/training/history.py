@@ -1,0 +1,79 @@
+"""What happens around each epoch: seeding, one row of history, the resume state."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+
+from affectra.errors import AffectraError
+from affectra.files import write_text
+from affectra.training.seeds import derive_seed
+
+COLUMNS = ("epoch", "lr", "train_loss", "train_accuracy", "dev_loss", "dev_ua")
+
+
+class EpochSeeds(pl.Callback):
+    """Seeds torch at the start of each epoch from the place in the run, so that a killed epoch restarts alike.
+
+    Args:
+        parts: seed, fold and stage.
+    """
+
+    def __init__(self, *parts: int | str) -> None:
+        self.parts = parts
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Seed the generators of all devices."""
+        del pl_module
+        torch.manual_seed(derive_seed(*self.parts, "epoch", trainer.current_epoch))
+
+
+class History(pl.Callback):
+    """Writes history.csv: epoch (from 1), learning rate, and the loss and metrics of train and dev.
+
+    Args:
+        path: the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rows: list[list[float | None]] = []
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Add the epoch's row; a loss that is no longer a number ends the training."""
+        del pl_module
+        values = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        if not math.isfinite(values["train_loss"]):
+            raise AffectraError(
+                f"{self.path.parent}: the training loss is {values['train_loss']} in epoch {trainer.current_epoch + 1}; "
+                "try a lower training.optimizer.options.lr"
+            )
+        self.rows.append([trainer.current_epoch + 1, *(values.get(name) for name in COLUMNS[1:])])
+        lines = [",".join("" if value is None else f"{value:.6g}" for value in row) for row in self.rows]
+        write_text(self.path, "\n".join([",".join(COLUMNS), *lines]) + "\n")
+
+    def state_dict(self) -> dict[str, Any]:
+        """Rows so far, for resuming."""
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Rows of the epochs before the interruption."""
+        self.rows = state_dict["rows"]
+
+
+class ResumeState(pl.Callback):
+    """Writes the resume state after each epoch; comes last, so that the other callbacks' state is complete.
+
+    Args:
+        path: one file, replaced each time.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save through the trainer's CheckpointIO."""
+        del pl_module
+        trainer.save_checkpoint(self.path, weights_only=False)

@@ -1,0 +1,138 @@
+"""Recipes: every shipped one loads, says where its numbers come from, and trains."""
+
+from pathlib import Path
+
+import pytest
+
+from affectra.config import Recipe, load_recipe, parse_assignments, recipe_names
+from affectra.corpora.utterance import read_manifest, write_manifest
+from affectra.errors import ConfigError
+from affectra.models.recognizer import Recognizer, Specification
+from affectra.run import execute, plan_run
+
+QUICK = {"training.epochs": 1, "training.batch_size": 6, "training.schedule": {"name": "constant"}}
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipe_trains_two_steps_and_reports(name: str, tone_manifest: Path, tmp_path: Path) -> None:
+    few = tone_manifest.with_name("few.csv")
+    write_manifest(read_manifest(tone_manifest).iloc[:12], few)
+    settings = {**QUICK, "protocol": {"name": "random-80-20", "options": {}}}
+    scores = execute(plan_run(name, [f"tones={few}"], task="emotion", settings=settings, out=tmp_path / "run"))
+    assert scores["complete"] and scores["n_utterances"] == 2
+    assert (tmp_path / "run" / "report.html").is_file()
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_number_of_a_recipe_has_its_source(name: str) -> None:
+    document = load_recipe(name)
+    sources = document.sources()
+
+    def check(node: object, prefix: str) -> None:
+        if isinstance(node, dict):
+            for key, value in node.items():
+                check(value, f"{prefix}.{key}" if prefix else key)
+        elif isinstance(node, int | float | bool | list) and not prefix.startswith("paper.") and prefix != "corpora":
+            assert prefix in sources, f"{name}: {prefix} does not say where it comes from"
+
+    check(dict(document.data), "")
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_a_resolved_recipe_is_a_recipe(name: str, tmp_path: Path) -> None:
+    document = load_recipe(name, {"training.epochs": 7})
+    (tmp_path / "recipe.yaml").write_text(document.text())
+    again = load_recipe(str(tmp_path / "recipe.yaml"))
+    assert again.recipe == document.recipe and again.recipe.training.epochs == 7
+    assert again.sources()["training.epochs"] == "set for this run"
+    assert again.sources()["training.optimizer.options.lr"] == document.sources()["training.optimizer.options.lr"]
+
+
+def test_li2018_is_the_published_recipe() -> None:
+    recipe = load_recipe("li2018").recipe
+    plan = recipe.training
+    assert (plan.epochs, plan.batch_size, plan.optimizer.name) == (50, 64, "sgd")
+    assert plan.optimizer.options == {"lr": 0.05, "momentum": 0.9, "nesterov": True, "weight_decay": 1e-4}
+    assert plan.schedule.milestones == [21, 31, 41] and plan.schedule.factor == 0.1
+    assert recipe.segments.train_shift_s == 1.0 and recipe.segments.test_shift_s == 0.4
+    assert recipe.paper is not None and recipe.paper.results == {"wa": 0.718, "ua": 0.68}
+
+
+def test_li2018_cpu_takes_a_twentieth_of_the_compute_per_segment() -> None:
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    def flops(recipe: Recipe) -> int:
+        specification = Specification(
+            recipe.model.model_dump(), recipe.front_end.model_dump(), recipe.normalization,
+            recipe.segments.model_dump(), "emotion", ("a", "b", "c", "d"), False,
+        )  # fmt: skip
+        recognizer = Recognizer(specification)
+        with FlopCounterMode(display=False) as counter:
+            recognizer(torch.rand(1, recognizer.input_frames, recognizer.front_end.n_features), torch.tensor([50]))
+        return counter.get_total_flops()
+
+    assert flops(load_recipe("li2018").recipe) >= 20 * flops(load_recipe("li2018-cpu").recipe)
+
+
+@pytest.mark.parametrize(
+    ("assignment", "words"),
+    [
+        ("training.epoch=2", "unknown key 'training.epoch'; did you mean 'training.epochs'"),
+        ("training.epochs=many", "training.epochs: input should be a valid integer, found 'many'"),
+        ("training.epochs=0", "training.epochs: input should be greater than 0"),
+        ("training.schedule.name=steps", "training.schedule.name: input should be 'constant', 'step' or 'cosine'"),
+        ("model={name: attention-cnn, option: {}}", "unknown key 'option'; did you mean 'options'"),
+        ("epochs=2", "unknown key 'epochs'"),
+        ("training.epochs", "expected key=value"),
+        ("training.epochs=[", "the value is not YAML"),
+    ],
+)
+def test_a_wrong_setting_is_named_in_one_line(assignment: str, words: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_recipe("li2018", parse_assignments([assignment]))
+    assert words in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("assignment", "words"),
+    [
+        ("model.options.pool=max", "unknown option 'pool'; did you mean 'pooled'"),
+        ("model.name=attention-cn", "unknown model 'attention-cn'; did you mean 'attention-cnn'"),
+        ("front_end.name=leaf", "unknown front end 'leaf'"),
+        ("training.optimizer.name=sdg", "unknown optimizer 'sdg'; did you mean 'sgd'"),
+        ("training.optimizer.options.momentun=0.9", "unknown option 'momentun'; did you mean 'momentum'"),
+        ("protocol.name=los", "unknown protocol 'los'; did you mean 'loso'"),
+        ("task=emotions", "unknown task 'emotions'; did you mean 'emotion'"),
+        ("normalization=train", "needs a front end whose frames are final"),
+        ("segments.frames=10", "197 frames fit into length_s, more than 10"),
+        ("segments.train_shift_s=3.0", "a shift longer than the segment would drop speech"),
+    ],
+)
+def test_parts_that_do_not_exist_or_fit_are_named_before_training(
+    assignment: str, words: str, tone_manifest: Path
+) -> None:
+    settings = {"task": "emotion", **parse_assignments([assignment])}
+    with pytest.raises(ConfigError) as caught:
+        plan_run("li2018", [f"tones={tone_manifest}"], settings=settings)
+    assert words in str(caught.value)
+
+
+def test_unknown_recipes_and_files_that_are_none_are_named(tmp_path: Path) -> None:
+    (tmp_path / "list.yaml").write_text("- a\n")
+    (tmp_path / "broken.yaml").write_text("a: [1\n")
+    for name, words in (
+        ("li2019", "did you mean 'li2018'"),
+        (str(tmp_path / "none.yaml"), "no such recipe file"),
+        (str(tmp_path / "list.yaml"), "a recipe is a mapping"),
+        (str(tmp_path / "broken.yaml"), "not a YAML file"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            load_recipe(name)
+
+
+def test_a_recipe_of_ones_own_may_extend_a_shipped_one(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("extends: li2018-cpu\nname: mine\ntraining:\n  epochs: 3  # ours\n")
+    mine, base = load_recipe(str(tmp_path / "mine.yaml")).recipe, load_recipe("li2018-cpu").recipe
+    assert mine.training.epochs == 3 and mine.name == "mine"
+    assert mine.training.optimizer == base.training.optimizer and mine.segments == base.segments

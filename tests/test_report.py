@@ -1,0 +1,297 @@
+"""Reports of made-up runs: the facts a reader must meet, nothing from outside, no trust in names."""
+
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from affectra.errors import CheckpointError
+from affectra.evaluation import evaluate, write_predictions
+from affectra.files import read_json, write_json, write_text
+from affectra.report import summary_line, write_report
+
+CLASSES = ["anger", "fear", "neutral"]
+HASH = "3fa9" * 16
+RECIPE = """\
+name: tiny
+description: A tiny network.
+paper:
+  title: A paper
+  authors: Li, Song
+  venue: Interspeech
+  year: 2018
+  corpora: [iemocap]
+  task: emotion
+  protocol: loso
+  results:
+    ua: 0.68  # abstract
+  source: abstract of the paper
+seeds: 1  # ours
+"""
+
+
+def predictions(speakers=("03", "08", "09", "10"), n_seeds=1):
+    rng = np.random.default_rng(0)
+    rows = []
+    for fold, speaker in enumerate(speakers):
+        truth = rng.choice(CLASSES, 12)
+        for seed in range(n_seeds):
+            answers = np.where(rng.random(12) < 0.6, truth, rng.choice(CLASSES, 12))
+            for k in range(12):
+                rows.append((f"{fold}-{k}", "emodb", speaker, seed, fold, truth[k], answers[k]))
+    return pd.DataFrame(rows, columns=["utterance", "corpus", "speaker", "seed", "fold", "truth", "predicted"])
+
+
+def history(n_epochs=4, dev=True):
+    epoch = np.arange(1, n_epochs + 1)
+    part = {"dev_loss": 1.5 / epoch, "dev_ua": 1 - 0.7 / epoch} if dev else {"dev_loss": "", "dev_ua": ""}
+    return pd.DataFrame(
+        {"epoch": epoch, "lr": 0.1, "train_loss": 1.2 / epoch, "train_accuracy": 1 - 0.6 / epoch, **part}
+    )
+
+
+def fake_run(folder, table=None, n_folds=4, n_seeds=1, recipe=RECIPE, independent=True, synthetic=False, stages=("",)):
+    table = predictions(n_seeds=n_seeds) if table is None else table
+    protocol = {"name": "loso", "version": 2, "hash": HASH, "speaker_independent": independent}
+    scores = evaluate(
+        table,
+        CLASSES,
+        task="emotion",
+        protocol=protocol,
+        n_folds=n_folds,
+        n_seeds=n_seeds,
+        paper={"results": {"ua": 0.68}},
+        synthetic=synthetic,
+    )
+    write_text(folder / "recipe.yaml", recipe)
+    write_json(folder / "scores.json", scores)
+    write_predictions(table, folder / "predictions.csv")
+    environment = {
+        "affectra": "0.1.0",
+        "torch": "2.13.0",
+        "device": "cpu",
+        "cores": 2,
+        "git_revision": None,
+        "command": "affectra run tiny --corpus emodb=data/emodb",
+        "synthetic": synthetic,
+        "corpora": {"emodb": {"utterances": 48, "speakers": 4, "fingerprint": "c0ffee"}},
+        "labels": {"task": "emotion", "classes": CLASSES, "dropped": {"calm": 7}},
+        "seconds": 3725.2,
+    }
+    write_json(folder / "environment.json", environment)
+    for seed, fold in sorted(set(table[["seed", "fold"]].itertuples(index=False, name=None))):
+        for stage in stages:
+            part = folder / f"seed-{seed}" / f"fold-{fold}" / stage
+            part.mkdir(parents=True, exist_ok=True)
+            history().to_csv(part / "history.csv", index=False)
+    return folder
+
+
+class Page(HTMLParser):
+    """Text, tags and addresses of a page; complains of tags that are not closed in order."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.open, self.tags, self.addresses, self.text = [], [], [], ""
+        self.feed(html)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.addresses += [v for k, v in attributes if k in ("src", "srcset", "href", "action", "data")]
+        if tag not in ("meta", "img", "source", "link", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def page_of(run):
+    return Page(write_report(run).read_text())
+
+
+def both(run):
+    """The report's text as HTML and as Markdown."""
+    return page_of(run).text, (run / "report.md").read_text()
+
+
+def test_the_report_says_what_was_measured_and_how(tmp_path):
+    run = fake_run(tmp_path)
+    scores = read_json(run / "scores.json")
+    facts = [
+        "tiny", "A tiny network.", "emotion", "anger, fear, neutral", "48 utterances of 4 speakers", "loso",
+        "version 2", HASH, "speaker-independent", f"{scores['metrics']['ua']:.3f}",
+        f"{scores['mean_over_folds']['wa']:.3f}",
+        "[{:.3f}, {:.3f}]".format(*scores["interval"]["ua"]), "0.333", "c0ffee", "calm 7", "1 h 2 min",
+        "affectra run tiny --corpus emodb=data/emodb", "2.13.0", "bootstrap over speakers", "Li, Song",
+    ]  # fmt: skip
+    for text in both(run):
+        for fact in facts:
+            assert fact in text, fact
+        for loud in ("SPEAKER-DEPENDENT", "PARTIAL", "synthetic"):
+            assert loud not in text
+
+
+def test_the_page_asks_nothing_from_outside(tmp_path):
+    page = page_of(fake_run(tmp_path))
+    assert page.addresses
+    assert all(address.startswith("data:image/png;base64,") for address in page.addresses)
+    assert not {"script", "link", "iframe", "object"} & set(page.tags)
+    html = (tmp_path / "report.html").read_text()
+    assert not re.search(r"https?://|url\(|@import", html)
+    assert 'name="viewport"' in html
+    assert "prefers-color-scheme: dark" in html
+
+
+def test_names_of_speakers_cannot_become_markup(tmp_path):
+    evil = '<script>alert("1")</script>|[x](http://example.org)'
+    run = fake_run(tmp_path, predictions(speakers=(evil, "$\\frac{", "{{ 7 * 7 }}", "a&b")))
+    page = page_of(run)
+    assert "script" not in page.tags
+    assert all(name in page.text for name in (evil, "$\\frac{", "{{ 7 * 7 }}", "a&b"))
+    lines = (run / "report.md").read_text().splitlines()
+    rows = [line for line in lines if "script" in line]
+    assert rows
+    for row in rows:
+        assert "<" not in row
+        assert "](" not in row
+    tables = [line for line in lines if line.startswith("| ") and "alert" in line]
+    assert {line.count("|") for line in tables} == {5, 7}, "a bar in a name opens no column"
+
+
+def test_class_names_with_mathematics_are_drawn_as_they_are(tmp_path):
+    run = fake_run(tmp_path)
+    for name in ("scores.json", "predictions.csv"):
+        text = (run / name).read_text()
+        write_text(run / name, text.replace("fear", "$f_{e}$"))
+    assert "$f_{e}$" in page_of(run).text
+
+
+def test_a_speaker_dependent_result_is_stamped_loudly_at_the_top(tmp_path):
+    for text in both(fake_run(tmp_path, independent=False)):
+        assert "SPEAKER-DEPENDENT" in text[: text.index("Results")]
+        assert "speaker-independent" not in text
+
+
+def test_a_partial_result_says_so_at_the_top(tmp_path):
+    table = predictions()
+    run = fake_run(tmp_path, table[table["fold"] < 3])
+    for text in both(run):
+        assert "PARTIAL (3/4 folds)" in text[: text.index("Results")]
+
+
+def test_each_result_on_synthetic_speech_says_so_in_its_line(tmp_path):
+    run = fake_run(tmp_path, synthetic=True)
+    html = write_report(run).read_text()
+    rows = [row for row in re.findall("<tr>.*?</tr>", html, re.DOTALL) if re.search(r"\b[01]\.\d{3}\b", row)]
+    assert len(rows) == 4 + 3 + 4 + 4, "metrics, classes, speakers, folds"
+    assert all("synthetic" in row for row in rows)
+    lines = [line for line in (run / "report.md").read_text().splitlines() if re.search(r"\| [01]\.\d{3} \|", line)]
+    assert len(lines) == len(rows)
+    assert all("(synthetic)" in line for line in lines)
+
+
+def test_the_papers_number_stands_bare_only_on_the_same_corpora_task_and_protocol(tmp_path):
+    other = both(fake_run(tmp_path / "other"))
+    same = both(fake_run(tmp_path / "same", recipe=RECIPE.replace("[iemocap]", "[emodb]")))
+    none = both(fake_run(tmp_path / "none", recipe="name: ours\ndescription: Ours.\npaper:\nseeds: 1\n"))
+    for text in other:
+        assert "0.680 on iemocap, not comparable (emotion, loso)" in text
+    for text in same:
+        assert "0.680" in text
+        assert "not comparable" not in text
+    for text in none:
+        assert "n/a" in text
+        assert "0.680" not in text
+
+
+def test_markdown_shows_the_figures_beside_it(tmp_path):
+    run = fake_run(tmp_path, stages=("pretrain", "finetune"))
+    page = write_report(run).read_text()
+    shown = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", (run / "report.md").read_text())
+    assert shown == ["figures/confusion.png", "figures/curves-finetune.png", "figures/curves-pretrain.png"]
+    for name in shown:
+        assert (run / name).read_bytes().startswith(b"\x89PNG")
+    assert page.count("<picture>") == 3
+    assert not list(run.rglob(".*")), "no temporary file is left"
+
+
+def test_a_run_without_epochs_has_no_curves(tmp_path):
+    run = fake_run(tmp_path, stages=())
+    assert "Learning curves" not in page_of(run).text
+
+
+def test_curves_need_no_dev_part_and_one_epoch_is_enough(tmp_path):
+    run = fake_run(tmp_path)
+    for path in run.glob("seed-*/fold-*/history.csv"):
+        history(n_epochs=1, dev=False).to_csv(path, index=False)
+    assert "Learning curves" in page_of(run).text
+
+
+def test_the_curve_of_a_fold_that_is_not_done_is_left_out(tmp_path):
+    run = fake_run(tmp_path)
+    before = write_report(run).read_text()
+    (run / "seed-0" / "fold-7").mkdir()
+    history(n_epochs=1).to_csv(run / "seed-0" / "fold-7" / "history.csv", index=False)
+    assert write_report(run).read_text() == before, "and the same run gives the same report"
+
+
+def test_several_seeds_are_shown_one_by_one(tmp_path):
+    run = fake_run(tmp_path, n_seeds=2)
+    for text in both(run):
+        assert "averaged over 2 seeds" in text
+        assert "4 folds x 2 seeds" in text
+
+
+def test_unknown_speakers_are_said_to_be_unknown(tmp_path):
+    for text in both(fake_run(tmp_path, predictions().assign(speaker=""))):
+        assert "The speakers are not known, so there is no interval either." in text
+
+
+@pytest.mark.parametrize("name", ["recipe.yaml", "environment.json", "scores.json", "predictions.csv"])
+def test_a_missing_file_is_named(tmp_path, name):
+    run = fake_run(tmp_path)
+    (run / name).unlink()
+    with pytest.raises(CheckpointError, match=rf"{re.escape(name)}: no such file; a report needs a run directory"):
+        write_report(run)
+    assert not (run / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("scores.json", "{", "not readable"),
+        ("scores.json", "[]", r"key\(s\) missing: protocol, task"),
+        ("environment.json", '{"corpora": {}}', r"key\(s\) missing: labels, command"),
+        ("recipe.yaml", "a: [", "not readable"),
+        ("recipe.yaml", "", r"key\(s\) missing: name, description"),
+        ("seed-0/fold-1/history.csv", "epoch,lr\n1,0.1\n", r"column\(s\) missing: train_loss"),
+        ("seed-0/fold-1/history.csv", "", "not a readable table"),
+        (
+            "seed-0/fold-1/history.csv",
+            "epoch,train_loss,train_accuracy,dev_loss,dev_ua\n1,1,1,,\n1,1,1,,\n",
+            "an epoch stands there twice",
+        ),
+    ],
+)
+def test_an_ill_formed_file_is_named(tmp_path, name, content, words):
+    run = fake_run(tmp_path)
+    (run / name).write_text(content)
+    with pytest.raises(CheckpointError, match=rf"{re.escape(name)}: {words}"):
+        write_report(run)
+
+
+def test_the_summary_is_one_line_with_every_caveat():
+    scores = {
+        "metrics": {"ua": 0.5, "wa": 0.25}, "interval": {"ua": None}, "n_folds": 1, "n_seeds": 2, "complete": False,
+        "folds_done": "1/2", "synthetic": True, "protocol": {"name": "random-80-20", "speaker_independent": False},
+    }  # fmt: skip
+    expected = "UA 0.500, WA 0.250, PARTIAL (1/2 folds), random-80-20, SPEAKER-DEPENDENT, synthetic"
+    assert summary_line(scores) == expected
+    whole = {**scores, "complete": True, "synthetic": False, "interval": {"ua": [0.4, 0.6]}, "n_seeds": 1}
+    assert summary_line(whole) == "UA 0.500 [0.40, 0.60], WA 0.250, 1 fold, random-80-20, SPEAKER-DEPENDENT"

@@ -1,0 +1,240 @@
+"""Training: reproducible, resumable to the byte, honest about labels."""
+
+import multiprocessing
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from affectra.config import Schedule, parse_assignments
+from affectra.corpora.utterance import read_manifest, write_manifest
+from affectra.errors import AffectraError, ConfigError
+from affectra.features.normalization import Normalization
+from affectra.files import read_json
+from affectra.models.recognizer import load_checkpoint
+from affectra.run import Plan, collect, execute, plan_run
+from affectra.training.classification import learning_rate_factor
+from affectra.training.data import EpochShuffle
+from affectra.training.resume import SafetensorsCheckpointIO
+
+SETTINGS = parse_assignments(
+    [
+        "training.epochs=10",
+        "training.batch_size=4",
+        "training.schedule.milestones=[8]",
+        "training.optimizer.options.lr=0.02",
+        "model.options.channels=[8, 8, 8, 8]",
+        "protocol={name: kfold-speaker, options: {k: 2, dev: false}}",
+    ]
+)
+PARTS = ("predictions.csv", "model.safetensors", "history.csv", "embeddings.safetensors", "attention.safetensors")
+
+
+def two_fold_plan(manifest: Path, out: Path, *assignments: str) -> Plan:
+    settings = {**SETTINGS, **parse_assignments(assignments)}
+    return plan_run("li2018-cpu", [f"tones={manifest}"], settings=settings, out=out)
+
+
+@pytest.fixture(scope="module")
+def finished(tone_manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    execute(two_fold_plan(tone_manifest, folder))
+    return folder
+
+
+def test_a_run_directory_holds_what_the_contract_names(finished: Path) -> None:
+    for name in ("recipe.yaml", "environment.json", "predictions.csv", "scores.json", "report.html", "report.md"):
+        assert (finished / name).is_file(), name
+    for k in (0, 1):
+        fold = finished / "seed-0" / f"fold-{k}"
+        assert {p.name for p in fold.iterdir()} == {"split.json", "model.json", *PARTS}
+        table = pd.read_csv(fold / "predictions.csv")
+        assert list(table.columns) == [
+            "utterance", "corpus", "speaker", "seed", "fold", "truth", "predicted", "score_anger", "score_sadness",
+        ]  # fmt: skip
+        np.testing.assert_allclose(table[["score_anger", "score_sadness"]].sum(axis=1), 1, atol=1e-6)
+        assert sorted(table["utterance"]) == sorted(read_json(fold / "split.json")["test"])
+
+
+def test_it_learns_the_tones(finished: Path) -> None:
+    scores = read_json(finished / "scores.json")
+    assert scores["complete"] and scores["folds_done"] == "2/2"
+    assert scores["metrics"]["ua"] > 0.8
+
+
+def test_nothing_of_the_machine_stands_in_the_model(finished: Path, tone_manifest: Path) -> None:
+    text = (finished / "seed-0" / "fold-0" / "model.json").read_text()
+    assert str(tone_manifest.parent) not in text and str(finished) not in text
+
+
+def _run(manifest: Path, out: Path, resume: bool, n_processes: int = 1) -> None:
+    execute(two_fold_plan(manifest, out), resume=resume, n_processes=n_processes)
+
+
+@pytest.mark.parametrize("n_processes", [1, 2])
+def test_a_run_killed_in_the_middle_resumes_to_the_same_bytes(
+    tone_manifest: Path, tmp_path: Path, n_processes: int
+) -> None:
+    """Kill -9 as soon as a fold has a few epochs, resume, compare every file with an uninterrupted run's."""
+    whole, out = tmp_path / "whole", tmp_path / "killed"
+    _run(tone_manifest, whole, False, n_processes)
+    process = multiprocessing.get_context("spawn").Process(target=_run, args=(tone_manifest, out, False, n_processes))
+    process.start()
+    history = out / "seed-0" / "fold-0" / "history.csv"
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not (history.is_file() and len(history.read_text().splitlines()) >= 3):
+        assert process.is_alive(), "the run ended before it could be killed"
+        time.sleep(0.002)
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    assert not (out / "predictions.csv").exists(), "killed too late to mean anything"
+    time.sleep(1.0 if n_processes > 1 else 0.0)  # its workers leave when they see that it is gone
+    reached = history.read_text()
+    time.sleep(0.5)
+    assert history.read_text() == reached, "an orphan goes on training"
+    _run(tone_manifest, out, True, n_processes)
+    for name in ["predictions.csv", *(f"seed-0/fold-{k}/{part}" for k in (0, 1) for part in PARTS)]:
+        assert (whole / name).read_bytes() == (out / name).read_bytes(), name
+
+
+def test_two_runs_of_a_seed_are_equal_and_two_seeds_are_not(tone_manifest: Path, tmp_path: Path) -> None:
+    execute(two_fold_plan(tone_manifest, tmp_path / "a", "training.epochs=1", "seeds=2"))
+    execute(two_fold_plan(tone_manifest, tmp_path / "b", "training.epochs=1"))
+    first, again, second = (
+        (tmp_path / run / seed / "fold-0" / "model.safetensors").read_bytes()
+        for run, seed in (("a", "seed-0"), ("b", "seed-0"), ("a", "seed-1"))
+    )
+    assert first == again != second
+    scores = read_json(tmp_path / "a" / "scores.json")
+    assert scores["folds_done"] == "4/4" and len(scores["per_seed"]) == 2
+
+
+def test_shuffled_labels_stay_at_chance(tone_manifest: Path, tmp_path: Path) -> None:
+    """Averaged over shuffles: 24 utterances of one are a coin's noise."""
+    manifest = read_manifest(tone_manifest)
+    found = []
+    for seed in range(4):
+        shuffled = manifest.copy()
+        for _, rows in shuffled.groupby("speaker"):
+            words = rows["emotion"].to_numpy(copy=True)
+            np.random.default_rng(seed).shuffle(words)
+            shuffled.loc[rows.index, "emotion"] = words
+        path = tone_manifest.parent / f"shuffled-{seed}.csv"
+        write_manifest(shuffled, path)
+        found.append(execute(two_fold_plan(path, tmp_path / str(seed)))["metrics"]["ua"])
+    assert 0.25 < np.mean(found) < 0.75, found
+
+
+def test_the_dev_part_is_watched_and_never_trained_on(tone_manifest: Path, tmp_path: Path) -> None:
+    plan = two_fold_plan(tone_manifest, tmp_path / "run", "protocol.name=loso", "protocol.options={dev: true}")
+    execute(plan)
+    for k in range(4):
+        split = read_json(tmp_path / "run" / "seed-0" / f"fold-{k}" / "split.json")
+        assert split["dev"] and not set(split["dev"]) & (set(split["train"]) | set(split["test"]))
+        history = pd.read_csv(tmp_path / "run" / "seed-0" / f"fold-{k}" / "history.csv")
+        assert list(history["epoch"]) == list(range(1, 11))
+        assert history["dev_ua"].between(0, 1).all() and history["dev_loss"].notna().all()
+
+
+def test_scores_can_be_recomputed_from_the_directory(finished: Path) -> None:
+    before = (finished / "scores.json").read_bytes()
+    collect(finished)
+    assert (finished / "scores.json").read_bytes() == before
+
+
+def test_a_part_of_a_run_is_reported_as_a_part(tone_manifest: Path, tmp_path: Path, finished: Path) -> None:
+    import shutil
+
+    from affectra.report import write_report
+
+    shutil.copytree(finished, tmp_path / "part")
+    shutil.rmtree(tmp_path / "part" / "seed-0" / "fold-1")
+    scores = collect(tmp_path / "part")
+    assert scores["folds_done"] == "1/2" and not scores["complete"]
+    assert "1/2" in write_report(tmp_path / "part").read_text()
+
+
+def test_another_run_in_the_same_directory_is_refused(finished: Path, tone_manifest: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="holds a run already; --resume"):
+        execute(two_fold_plan(tone_manifest, finished))
+    with pytest.raises(ConfigError, match="was begun with another recipe or other options"):
+        execute(two_fold_plan(tone_manifest, finished, "training.epochs=9"), resume=True)
+    other = read_manifest(tone_manifest).iloc[1:]
+    write_manifest(other, tone_manifest.parent / "fewer.csv")
+    fewer = plan_run("li2018-cpu", [f"tones={tone_manifest.parent / 'fewer.csv'}"], settings=SETTINGS, out=finished)
+    with pytest.raises(ConfigError, match="was begun with other corpora"):
+        execute(fewer, resume=True)
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters" / "a.txt").write_text("mine")
+    with pytest.raises(ConfigError, match="not empty and not a run directory"):
+        execute(two_fold_plan(tone_manifest, tmp_path / "letters"))
+    assert [p.name for p in (tmp_path / "letters").iterdir()] == ["a.txt"]
+
+
+def test_a_loss_that_is_no_number_ends_the_run_with_advice(tone_manifest: Path, tmp_path: Path) -> None:
+    plan = two_fold_plan(tone_manifest, tmp_path / "run", "training.optimizer.options.lr=1e30")
+    with pytest.raises(AffectraError, match=r"the training loss is .* try a lower training.optimizer.options.lr"):
+        execute(plan)
+
+
+def test_the_papers_schedule_divides_by_ten_at_epochs_21_31_41() -> None:
+    schedule = Schedule(name="step", milestones=[21, 31, 41], factor=0.1)
+    rates = [0.05 * learning_rate_factor(schedule, epoch - 1, 50) for epoch in range(1, 51)]
+    for first, last, rate in ((1, 20, 0.05), (21, 30, 0.005), (31, 40, 0.0005), (41, 50, 0.00005)):
+        np.testing.assert_allclose(rates[first - 1 : last], rate)
+    cosine = Schedule(name="cosine")
+    assert learning_rate_factor(cosine, 0, 10) == 1.0 > learning_rate_factor(cosine, 9, 10) > 0
+
+
+def test_each_epoch_is_a_permutation_of_its_own() -> None:
+    shuffle = EpochShuffle(50, 0, 1, "train")
+    orders = []
+    for epoch in (0, 1, 0):
+        shuffle.set_epoch(epoch)
+        orders.append(list(shuffle))
+    assert all(sorted(order) == list(range(50)) for order in orders)
+    assert orders[0] == orders[2] != orders[1]
+
+
+def test_train_normalization_is_that_of_all_frames_together() -> None:
+    rng = np.random.default_rng(0)
+    utterances = [rng.normal(3, 2, (n, 5)) for n in (4, 90, 1)]
+    normalization = Normalization("train", 5)
+    normalization.fit(utterances)
+    together = np.concatenate(utterances)
+    np.testing.assert_allclose(normalization.mean, together.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(normalization.std, together.std(0), rtol=1e-5)
+    segments = torch.from_numpy(np.stack([together[:10], together[10:20]])).float()
+    output = normalization(segments, torch.tensor([10, 4]))
+    assert (output[1, 4:] == 0).all() and output[0].abs().sum() > 0
+
+
+def test_resume_state_survives_with_all_its_types(tmp_path: Path) -> None:
+    state = {
+        "state_dict": {"w": torch.randn(2, 3)},
+        "optimizer_states": [{"state": {0: {"momentum_buffer": torch.ones(2)}}, "param_groups": [{"betas": (0.9, 0.99)}]}],
+        "none": None, "flag": True, "text": "a", "number": 1e-300, "nested": [{"a": [1, (2, 3)]}],
+    }  # fmt: skip
+    io = SafetensorsCheckpointIO()
+    io.save_checkpoint(state, tmp_path / "last.safetensors")
+    again = io.load_checkpoint(tmp_path / "last.safetensors")
+    assert torch.equal(again["state_dict"].pop("w"), state["state_dict"].pop("w"))
+    buffers = [s["optimizer_states"][0]["state"][0].pop("momentum_buffer") for s in (again, state)]
+    assert torch.equal(*buffers) and again == state
+    with pytest.raises(TypeError, match="holds a .*Path"):
+        io.save_checkpoint({"a": tmp_path}, tmp_path / "last.safetensors")
+
+
+def test_a_checkpoint_gives_the_predictions_of_its_run(finished: Path, tone_manifest: Path) -> None:
+    from affectra.predict import Model
+
+    fold = finished / "seed-0" / "fold-1"
+    model = Model([load_checkpoint(fold)], "fold")
+    for row in pd.read_csv(fold / "predictions.csv").itertuples():
+        answer = model.recognize_file(tone_manifest.parent / f"{row.utterance}.wav")
+        np.testing.assert_allclose(answer.scores["anger"], row.score_anger, atol=1e-5)
