@@ -3,6 +3,9 @@
 import os
 from pathlib import Path
 
+# One thread a process: two processes run the suite, and threads that wait for a busy core are ten times slower.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 import numpy as np
 import pytest
 import soundfile
@@ -32,7 +35,7 @@ def _cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 @pytest.fixture(scope="session")
 def tone_manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A manifest of 4 speakers with 2 emotions of 3 utterances each: a class is a pitch, so that a model can learn it."""
+    """A manifest of 4 speakers with 2 emotions of 3 utterances each; a class is a pitch, so it can be learnt."""
     folder = tmp_path_factory.mktemp("tones")
     rng = np.random.default_rng(0)
     rows = []

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import shutil
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +59,7 @@ def test_python_names_of_the_contract(model_dir: Path) -> None:
     assert answer.arousal is None and answer.valence is None
     windows = model.timeline(samples, 16_000)
     assert windows[0].start == 0 and windows[-1].end == pytest.approx(3.0)
-    assert all(a.start < b.start for a, b in zip(windows, windows[1:], strict=False))
+    assert all(a.start < b.start for a, b in pairwise(windows))
 
 
 def test_the_csv_has_the_columns_of_the_contract(
@@ -68,7 +69,8 @@ def test_the_csv_has_the_columns_of_the_contract(
     printed = capsys.readouterr()
     (row,) = csv.DictReader(io.StringIO(printed.out))
     assert list(row) == [
-        "file", "start", "end", "emotion", "confidence", *(f"score_{name}" for name in CLASSES), "arousal", "valence", "flags",
+        "file", "start", "end", "emotion", "confidence", *(f"score_{name}" for name in CLASSES),
+        "arousal", "valence", "flags",
     ]  # fmt: skip
     assert float(row["end"]) == pytest.approx(3.0, abs=1e-3) and row["arousal"] == ""
     assert "synthetic" in printed.err

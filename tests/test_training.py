@@ -217,7 +217,9 @@ def test_train_normalization_is_that_of_all_frames_together() -> None:
 def test_resume_state_survives_with_all_its_types(tmp_path: Path) -> None:
     state = {
         "state_dict": {"w": torch.randn(2, 3)},
-        "optimizer_states": [{"state": {0: {"momentum_buffer": torch.ones(2)}}, "param_groups": [{"betas": (0.9, 0.99)}]}],
+        "optimizer_states": [
+            {"state": {0: {"momentum_buffer": torch.ones(2)}}, "param_groups": [{"betas": (0.9, 0.99)}]},
+        ],
         "none": None, "flag": True, "text": "a", "number": 1e-300, "nested": [{"a": [1, (2, 3)]}],
     }  # fmt: skip
     io = SafetensorsCheckpointIO()
@@ -226,7 +228,7 @@ def test_resume_state_survives_with_all_its_types(tmp_path: Path) -> None:
     assert torch.equal(again["state_dict"].pop("w"), state["state_dict"].pop("w"))
     buffers = [s["optimizer_states"][0]["state"][0].pop("momentum_buffer") for s in (again, state)]
     assert torch.equal(*buffers) and again == state
-    with pytest.raises(TypeError, match="holds a .*Path"):
+    with pytest.raises(TypeError, match=r"holds a .*Path"):
         io.save_checkpoint({"a": tmp_path}, tmp_path / "last.safetensors")
 
 

@@ -61,8 +61,8 @@ def fit_temperature(predictions: pd.DataFrame, classes: Sequence[str]) -> Calibr
 def write_calibration(folder: Path, predictions: pd.DataFrame, classes: Sequence[str]) -> None:
     """Fit on a run's out-of-fold predictions and write calibration.json, for `predict` alone: no score is read from it.
 
-    `predict` averages the folds' models, which softens their answer, so a temperature fitted to single models errs towards
-    doubt.
+    `predict` averages the folds' models, which softens their answer, so a temperature fitted to single models errs
+    towards doubt.
     """
     temperature = fit_temperature(predictions, classes).temperature
     content = {"temperature": temperature, "fitted_on": "out-of-fold predictions", "n_utterances": len(predictions)}

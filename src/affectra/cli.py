@@ -172,8 +172,13 @@ def protocols(*, json_: Annotated[bool, Parameter(name="--json", negative="")] =
 
 @app.command
 def split(
-    protocol: str, manifests: Annotated[list[Path], Parameter(name="MANIFEST")], /, *, out: Path, settings: Settings = []
-) -> None:  # fmt: skip
+    protocol: str,
+    manifests: Annotated[list[Path], Parameter(name="MANIFEST")],
+    /,
+    *,
+    out: Path,
+    settings: Settings = [],  # noqa: B006, cyclopts reads the default, nobody changes it
+) -> None:
     """Write a protocol's folds as JSON, with its name, version and hash.
 
     Parameters
@@ -263,9 +268,9 @@ def run(
         recipe, corpus, protocol=protocol, task=task, seeds=seeds, settings=parse_assignments(settings), out=out
     )
     if dry_run:
-        print("\n".join(outline(plan)))
+        print("\n".join(outline(plan, jobs)))
         return
-    for line in outline(plan):
+    for line in outline(plan, jobs):
         _say(line)
     scores = execute(plan, resume=resume, n_processes=jobs, say=_say)
     print(summary_line(scores))

@@ -31,7 +31,7 @@ class Component(Strict):
 
 
 class Paper(Strict):
-    """The published result a run stands beside; `results` are fractions, on exactly these corpora, task and protocol."""
+    """The published result a run stands beside: fractions, on exactly these corpora, task and protocol."""
 
     title: str
     authors: str

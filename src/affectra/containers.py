@@ -1,7 +1,7 @@
 """Audio containers: what of a file libsndfile must be shown, and whether the file is whole.
 
-libsndfile reads the samples; this room mends what its version 1.2 gets wrong: WAV files written to a pipe, ID3 tags in front
-of other formats, and lengths that reach beyond the end of the file.
+libsndfile reads the samples; this room mends what its version 1.2 gets wrong: WAV files written to a pipe, ID3 tags in
+front of other formats, and lengths that reach beyond the end of the file.
 """
 
 import io
@@ -25,6 +25,7 @@ class Container:
 
 
 def read_container(file: "Spliced", head: bytes) -> Container:
+    """What a file's first bytes and chunks say of it; `head` is its first 12 bytes or more."""
     if head.startswith((b"RIFF", b"RIFX", b"RF64")) and head[8:12] == b"WAVE":
         return _read_riff(file, head[:4])
     if head.startswith(b"FORM") and head[8:11] == b"AIF":
@@ -127,9 +128,11 @@ class Spliced(io.RawIOBase):
         self.size = len(header) + max(0, file_size - offset)
 
     def readable(self) -> bool:
+        """Always."""
         return True
 
     def readinto(self, buffer: Any) -> int:
+        """Fill a buffer from the header, then from the file."""
         view = memoryview(buffer)
         if self._position < len(self._header):
             part = self._header[self._position : self._position + len(view)]
@@ -142,8 +145,10 @@ class Spliced(io.RawIOBase):
         return n_read
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Move within header and file as one."""
         self._position = max(0, (0, self._position, self.size)[whence] + offset)
         return self._position
 
     def tell(self) -> int:
+        """Position within header and file as one."""
         return self._position

@@ -26,7 +26,7 @@ def run_demo(folder: Path, n_processes: int, say: Callable[[str], None]) -> Iter
     say("rendering the embedded corpus (synthetic speech by espeak-ng)")
     root = render()
     plan = plan_run("li2018-cpu", ["synthetic"], settings=SETTINGS, out=folder)
-    for line in outline(plan):
+    for line in outline(plan, n_processes):
         say(line)
     scores = execute(plan, resume=True, n_processes=n_processes, say=say)
     yield summary_line(scores)

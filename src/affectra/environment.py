@@ -67,7 +67,7 @@ def _processor() -> str:
 
 
 def _git_revision() -> str | None:
-    """The revision of a source checkout, with "+" where it has uncommitted changes; None when installed from a wheel."""
+    """The revision of a source checkout, with "+" where it has uncommitted changes; None in an installed wheel."""
     here = Path(__file__).parent
     try:
         revision = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True)

@@ -135,8 +135,8 @@ class Model:
 class _Windows:
     """Windows of a stream: (probabilities, start_s, end_s) rows, duration and flags, never holding the whole recording.
 
-    The stream is cut into stretches at window starts, so the windows are those of the whole recording. A normalisation or
-    peak over the utterance is then one over the stretch.
+    The stream is cut into stretches at window starts, so the windows are those of the whole recording. A normalisation
+    or peak over the utterance is then one over the stretch.
     """
 
     def __init__(self, model: Model, stream: Iterator[npt.NDArray[np.float32]]) -> None:

@@ -1,7 +1,6 @@
 """A run: recipe + corpora -> folds -> features -> training -> predictions -> scores -> report, in one directory."""
 
 import math
-import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -146,7 +145,7 @@ def _check_parts(recipe: Recipe) -> None:
         raise ConfigError(unknown_name("task", recipe.task, TASKS))
 
 
-def outline(plan: Plan) -> list[str]:
+def outline(plan: Plan, n_processes: int = 1) -> list[str]:
     """What a run would do, in lines: data, protocol, model, and an estimate of the time it takes."""
     recipe, data = plan.recipe, plan.data
     counts = data.labelled.manifest["target"].value_counts()
@@ -156,19 +155,21 @@ def outline(plan: Plan) -> list[str]:
     n_parameters = sum(p.numel() for p in recognizer.parameters() if p.requires_grad)
     return [
         f"recipe    {recipe.name}: {recipe.description}",
-        f"corpora   {', '.join(corpus.name for corpus in data.corpora)}{' (synthetic speech)' if data.synthetic else ''}",
+        f"corpora   {', '.join(corpus.name for corpus in data.corpora)}{' (synthetic speech)' * data.synthetic}",
         f"task      {recipe.task}: " + ", ".join(f"{name} {counts[name]}" for name in data.labelled.classes),
         *([f"left out  {dropped}"] if dropped else []),
         f"protocol  {data.splits.protocol} v{data.splits.version}, {stamp}, {len(data.splits.folds)} folds, "
         f"hash {data.splits.hash[:12]}",
-        f"model     {recipe.model.name}, {n_parameters} parameters, {recipe.training.epochs} epochs, seeds {recipe.seeds}",
-        f"time      about {_estimate_minutes(plan, recognizer):.0f} min of training on this machine",
+        f"model     {recipe.model.name}, {n_parameters} parameters",
+        f"training  {recipe.training.epochs} epochs, {recipe.seeds} seed(s)",
+        f"time      about {_estimate_minutes(plan, recognizer, n_processes):.0f} min of training on this machine",
         f"run       {plan.folder}",
     ]
 
 
-def _estimate_minutes(plan: Plan, recognizer: Recognizer) -> float:
-    """Time of training: two timed steps, times the steps of all folds, seeds and epochs; utterances taken as 3 s long."""
+def _estimate_minutes(plan: Plan, recognizer: Recognizer, n_processes: int) -> float:
+    """Time of training: a timed step, times the steps of all folds, seeds and epochs; utterances taken as 3 s long."""
+    torch.set_num_threads(_threads(plan, n_processes))
     recipe = plan.recipe
     front_end, batch = recognizer.front_end, recipe.training.batch_size
     if recipe.training.channels_last:
@@ -190,7 +191,7 @@ def _estimate_minutes(plan: Plan, recognizer: Recognizer) -> float:
     ]
     mean = sum(per_utterance) / len(per_utterance)
     n_segments = mean * sum(len(fold.train) for fold in plan.data.splits.folds)
-    return n_segments * recipe.training.epochs * recipe.seeds * per_segment / 60
+    return n_segments * recipe.training.epochs * recipe.seeds * per_segment / n_processes / 60
 
 
 def execute(
@@ -316,8 +317,7 @@ def _threads(plan: Plan, n_processes: int) -> int:
     environment = plan.folder / "environment.json"
     if environment.is_file():
         return int(read_json(environment)["threads"])
-    n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, n_cores // n_processes)
+    return max(1, torch.get_num_threads() // n_processes)  # as many as cores, or $OMP_NUM_THREADS
 
 
 def _begin(plan: Plan, environment: dict[str, Any], resume: bool) -> None:

@@ -54,16 +54,16 @@ def _from_manifest(path: Path, name: str) -> Corpus:
         if (root / manifest["file"].iloc[0]).is_file():
             return Corpus(name, root, manifest)
     raise CorpusError(
-        f"{path}: {manifest['file'].iloc[0]} is not below {' or '.join(str(root) for root in roots)}; move the manifest "
-        "into the folder that its file column is relative to, or prepare it again"
+        f"{path}: {manifest['file'].iloc[0]} is not below {' or '.join(str(root) for root in roots)}; move the "
+        "manifest into the folder that its file column is relative to, or prepare it again"
     )
 
 
 def write_corpus(corpus: Corpus, path: str | Path) -> None:
     """Write a corpus's manifest, its side tables beside it (`<stem>.<table>.csv`) and where its audio lies.
 
-    The `file` column stays relative to the corpus's root, which `<stem>.origin.json` remembers, so that a manifest may lie
-    outside it.
+    The `file` column stays relative to the corpus's root, which `<stem>.origin.json` remembers, so that a manifest may
+    lie outside it.
     """
     path = Path(path)
     for table, content in corpus.tables.items():

@@ -15,8 +15,8 @@ FORMAT = 1  # changes when what is stored for the same options does
 class FrameCache:
     """One file of half-precision frames per utterance, named after the audio's bytes and the front end's options.
 
-    Equal keys mean equal content and files are renamed into place whole, so any number of runs may share a cache; memory
-    does not grow with the corpus since frames are mapped, not read.
+    Equal keys mean equal content and files are renamed into place whole, so any number of runs may share a cache;
+    memory does not grow with the corpus since frames are mapped, not read.
 
     Args:
         options: all that determines the frames: front end, its options, normalisation of the waveform.
@@ -45,6 +45,7 @@ class FrameCache:
 def load_frames(path: Path) -> npt.NDArray[np.float16] | None:
     """Frames (frame, feature) as a read-only memory map, or None where there are none that can be read."""
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+        frames: npt.NDArray[np.float16] = np.load(path, mmap_mode="r", allow_pickle=False)
     except (FileNotFoundError, ValueError, EOFError):  # a file cut off by a full disk is computed again
         return None
+    return frames

@@ -18,8 +18,8 @@ class Normalization(nn.Module):
     """Zero mean and unit variance per feature, over nothing, each utterance, or the training part.
 
     Args:
-        mode: "none"; "utterance", statistics of the utterance itself; "train", statistics of the training part, fitted by
-            `fit` and kept in the checkpoint. Neither uses anything of another test utterance.
+        mode: "none"; "utterance", statistics of the utterance itself; "train", statistics of the training part,
+            fitted by `fit` and kept in the checkpoint. Neither uses anything of another test utterance.
         n_features: features of a frame.
 
     Raises:

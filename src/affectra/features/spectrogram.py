@@ -31,8 +31,9 @@ def mu_law(x: Tensor, mu: float = MU) -> Tensor:
 class Spectrogram(nn.Module):
     """Magnitude spectrogram of short windows.
 
-    Li et al. 2018, frequency processing: 40 ms Hamming windows every 10 ms, NFFT 1600, bins 0 to 399, magnitudes divided
-    by the segment's peak and mu-law compressed. Gao et al. 2021: windows of 256 samples every 128, 129 bins, log.
+    Li et al. 2018, frequency processing: 40 ms Hamming windows every 10 ms, NFFT 1600, bins 0 to 399, magnitudes
+    divided by the segment's peak and mu-law compressed. Gao et al. 2021: windows of 256 samples every 128, 129 bins,
+    log magnitude.
 
     Args:
         sample_rate: of the waveform, Hz.
@@ -107,7 +108,7 @@ class Spectrogram(nn.Module):
         n = self.n_frames(len(waveform))
         padded = nn.functional.pad(waveform, (0, (n - 1) * self.hop_length + self.window_length - len(waveform)))
         windows = padded.unfold(0, self.window_length, self.hop_length)
-        chunks = [self._magnitudes(chunk) for chunk in windows.split(FRAMES_PER_CHUNK)]
+        chunks = [self._magnitudes(windows[i : i + FRAMES_PER_CHUNK]) for i in range(0, n, FRAMES_PER_CHUNK)]
         magnitudes = torch.cat(chunks)
         if self.compression == "log":
             return magnitudes.clamp_min(LOG_FLOOR).log()
@@ -116,8 +117,10 @@ class Spectrogram(nn.Module):
         return magnitudes
 
     def _magnitudes(self, windows: Tensor) -> Tensor:
-        spectrum = torch.fft.rfft(windows * self.taper, n=self.n_fft)[:, : self.n_bins].abs()
-        return spectrum.unflatten(1, (self.n_features, self.pool_bins)).mean(2) if self.pool_bins > 1 else spectrum
+        spectrum: Tensor = torch.fft.rfft(windows * self.taper, n=self.n_fft)[:, : self.n_bins].abs()
+        if self.pool_bins == 1:
+            return spectrum
+        return spectrum.reshape(len(windows), self.n_features, self.pool_bins).mean(2)
 
     def forward(self, segments: Tensor) -> Tensor:
         """What is left to do once a segment is cut.

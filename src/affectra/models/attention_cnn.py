@@ -93,8 +93,8 @@ def _divided(n_frames: Tensor | None, stride: int) -> Tensor | None:
 def _convolution(n_in: int, n_out: int, size: Sequence[int], stride: int) -> nn.Sequential:
     """Convolution, batch normalisation, ReLU.
 
-    A kernel of size k is padded by (k - 1) // 2 before and k // 2 after, so with stride 1 a map keeps its size, also with
-    an even kernel.
+    A kernel of size k is padded by (k - 1) // 2 before and k // 2 after, so with stride 1 a map keeps its size, also
+    with an even kernel.
     """
     height, width = size
     padding = ((width - 1) // 2, width // 2, (height - 1) // 2, height // 2)

@@ -16,8 +16,8 @@ class Output(NamedTuple):
     Attributes:
         scores: (batch, class), unbounded; softmax gives probabilities.
         embedding: (batch, feature), what the scores were read from.
-        attention: (batch, 1 + class, freq, time): where the model looked (bottom-up, weights over positions), then what it
-            saw there per class (top-down); None for a model without attention.
+        attention: (batch, 1 + class, freq, time): where the model looked (bottom-up, weights over positions), then what
+            it saw there per class (top-down); None for a model without attention.
     """
 
     scores: Tensor
@@ -47,8 +47,8 @@ class AttentionPool2d(nn.Module):
         n_channels: channels of the feature map.
         n_classes: scores per example.
         form: "attention", softmax over positions and sum; "mean_no_softmax", the mean of the product of both maps
-            (Girdhar & Ramanan 2017); "softmax_mean", softmax and then mean, as Li et al. 2018 print it, which divides by
-            the number of positions twice.
+            (Girdhar & Ramanan 2017); "softmax_mean", softmax and then mean, as Li et al. 2018 print it, which divides
+            by the number of positions twice.
 
     Shape:
         - input: (batch, n_channels, freq, time)

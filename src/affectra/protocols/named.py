@@ -85,8 +85,8 @@ def _voices(manifest: pd.DataFrame, protocol: str) -> pd.Series:
     if unknown.any():
         first = manifest.loc[unknown, "utterance"].iloc[0]
         raise ProtocolError(
-            f"protocol {protocol}: the speaker of {int(unknown.sum())} utterances is unknown (first: {first}); fill the "
-            "manifest's speaker column, or use random-80-20, which is stamped speaker-dependent"
+            f"protocol {protocol}: the speaker of {int(unknown.sum())} utterances is unknown (first: {first}); fill "
+            "the manifest's speaker column, or use random-80-20, which is stamped speaker-dependent"
         )
     return manifest["corpus"] + "/" + manifest["speaker"]
 

@@ -62,8 +62,8 @@ class FoldJob:
 def run_fold(job: FoldJob) -> None:
     """Train a fold and predict its test part, continuing from the resume state where there is one.
 
-    Writes split.json, history.csv, model.safetensors + model.json, embeddings.safetensors, attention.safetensors and, last,
-    predictions.csv. The test part is seen only after training, with the weights of the last epoch.
+    Writes split.json, history.csv, model.safetensors + model.json, embeddings.safetensors, attention.safetensors and,
+    last, predictions.csv. The test part is seen only after training, with the weights of the last epoch.
     """
     if job.is_done:
         return
@@ -115,7 +115,12 @@ def _train(job: FoldJob) -> Recognizer:
         )  # Lightning's own
         warnings.filterwarnings("ignore", message=".*have no `val_dataloader`.*")  # a protocol may keep no dev part
         batches = loader(dataset, job.plan.batch_size, shuffle)
-        trainer.fit(module, batches, dev, ckpt_path=state if state.is_file() else None)
+        try:
+            trainer.fit(module, batches, dev, ckpt_path=state if state.is_file() else None)
+        except SystemExit as left:
+            if trainer.interrupted:  # Lightning turns Ctrl-C into exit(1)
+                raise KeyboardInterrupt from left
+            raise
     return recognizer.eval()
 
 

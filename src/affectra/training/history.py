@@ -47,8 +47,8 @@ class History(pl.Callback):
         values = {name: float(value) for name, value in trainer.callback_metrics.items()}
         if not math.isfinite(values["train_loss"]):
             raise AffectraError(
-                f"{self.path.parent}: the training loss is {values['train_loss']} in epoch {trainer.current_epoch + 1}; "
-                "try a lower training.optimizer.options.lr"
+                f"{self.path.parent}: the training loss is {values['train_loss']} in epoch "
+                f"{trainer.current_epoch + 1}; try a lower training.optimizer.options.lr"
             )
         self.rows.append([trainer.current_epoch + 1, *(values.get(name) for name in COLUMNS[1:])])
         lines = [",".join("" if value is None else f"{value:.6g}" for value in row) for row in self.rows]

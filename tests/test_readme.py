@@ -1,0 +1,79 @@
+"""The README's commands do what it says, on miniature data."""
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from affectra.cli import main
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+QUICK = ["--set", "training.epochs=1", "--set", "model.options.channels=[4, 4, 4, 4]"]
+
+
+def commands() -> list[list[str]]:
+    """Every line of the README's shell blocks as words, comments and the program's name taken off."""
+    blocks = re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL)
+    lines = [shlex.split(line, comments=True) for block in blocks for line in block.splitlines()]
+    assert all(words[0] == "affectra" for words in lines)
+    return [words[1:] for words in lines]
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with what the README's capital words stand for: EMODB, MINE, RECORDING."""
+    rng = np.random.default_rng(0)
+
+    def voice(path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, 0.1 * rng.standard_normal(16_000), 16_000)
+
+    for speaker in ("03", "08", "09"):
+        for letter in "WLEAFTN":
+            voice(tmp_path / "EMODB" / "wav" / f"{speaker}a01{letter}a.wav")
+    rows = ["file,speaker,emotion"]
+    for name in ("ada", "ben", "cem"):
+        for emotion in ("angry", "happy"):
+            voice(tmp_path / "MINE" / emotion / f"{name}_1.wav")
+            rows.append(f"{emotion}/{name}_1.wav,{name},{emotion}")
+    (tmp_path / "MINE" / "labels.csv").write_text("\n".join(rows) + "\n")
+    voice(tmp_path / "voice.wav")
+    (tmp_path / "voice.wav").rename(tmp_path / "RECORDING")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_every_command_of_the_readme_works_in_its_order(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = commands()
+    assert len(found) >= 12
+    for words in found:
+        jobs = [i for i, word in enumerate(words) if word == "--jobs"]
+        quick = [
+            word for i, word in enumerate(words) if not any(i in (j, j + 1) for j in jobs)
+        ]  # one process is quicker
+        code = main([*quick, *(QUICK if quick[0] == "run" else [])])
+        printed = capsys.readouterr()
+        assert code == 0 or (quick[0] == "doctor" and code in (0, 1)), f"{words}: {printed.err}"
+    assert (home / "runs" / "mine" / "report.html").is_file()
+    assert (home / "runs" / "li2018-cpu-emodb" / "report.html").is_file()
+    namespace: dict[str, object] = {}
+    (example,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    exec(example, namespace)
+    assert capsys.readouterr().out.strip()
+
+
+def test_the_file_tree_of_the_readme_is_the_one_on_disk() -> None:
+    tree = README[README.index("    src/affectra/\n") :].split("\n\n")[0]
+    named = {line.split()[0].rstrip("/") for line in tree.splitlines()[1:]}
+    there = {p.name for p in (REPOSITORY / "src" / "affectra").iterdir() if not p.name.startswith("__")}
+    assert named == there
+
+
+def test_make_is_named_as_the_two_commands() -> None:
+    assert "make demo" in README and "make test" in README
+    assert shutil.which("make")
