@@ -238,8 +238,9 @@ def _headline(run: Run) -> list[dict[str, Any]]:
 
 def _paper_result(run: Run, metric: str) -> str:
     """The published number, and where it was measured if not where this run was."""
-    paper, value = run.recipe["paper"], run.scores["paper"].get(metric)
-    if paper is None or value is None:
+    paper = run.recipe["paper"]
+    value = paper["results"].get(metric) if paper else None
+    if value is None:
         return "n/a"
     theirs = (set(paper["corpora"]), paper["task"], paper["protocol"])
     ours = (set(run.environment["corpora"]), run.scores["task"], run.scores["protocol"]["name"])

@@ -163,7 +163,9 @@ def validate_manifest(frame: pd.DataFrame, source: str, corpus: str) -> pd.DataF
             raise CorpusError(f"{source}: " + unknown_name("column", str(column), COLUMNS))
     for column in ("utterance", "file"):
         if column not in frame:
-            raise CorpusError(f"{source}: the column {column!r} is missing")
+            raise CorpusError(
+                f"{source}: the column {column!r} is missing; `affectra prepare csv` makes a manifest of a table"
+            )
     for column in NUMBER_COLUMNS:
         if column in frame:
             _check_numbers(frame[column], column, source)
