@@ -114,6 +114,11 @@ def test_two_runs_of_a_seed_are_equal_and_two_seeds_are_not(tone_manifest: Path,
     assert scores["folds_done"] == "4/4" and len(scores["per_seed"]) == 2
 
 
+def test_bf16_learns_the_tones_too(tone_manifest: Path, tmp_path: Path) -> None:
+    scores = execute(two_fold_plan(tone_manifest, tmp_path / "run", "training.precision=bf16-mixed"))
+    assert scores["metrics"]["ua"] > 0.8
+
+
 def test_shuffled_labels_stay_at_chance(tone_manifest: Path, tmp_path: Path) -> None:
     """Averaged over shuffles: 24 utterances of one are a coin's noise."""
     manifest = read_manifest(tone_manifest)

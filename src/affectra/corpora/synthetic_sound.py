@@ -44,7 +44,8 @@ def tilt(samples: np.ndarray, sample_rate: int, db_per_octave: float) -> np.ndar
 
 def at_level(samples: np.ndarray, level_db: float) -> np.ndarray:
     """Scale to a root mean square in dB against full scale."""
-    return samples * (10 ** (level_db / 20) / np.sqrt(np.mean(samples**2)))
+    scaled: np.ndarray = samples * (10 ** (level_db / 20) / np.sqrt(np.mean(samples**2)))
+    return scaled
 
 
 def produce(turn: Turn, speech: np.ndarray, sample_rate: int) -> np.ndarray:
@@ -64,7 +65,8 @@ def produce(turn: Turn, speech: np.ndarray, sample_rate: int) -> np.ndarray:
     noise = np.random.default_rng(turn.manner.noise_seed).standard_normal(len(recording))
     recording = recording + at_level(tilt(noise, SAMPLE_RATE, NOISE_TILT_DB), turn.manner.noise_db)
     recording *= min(1.0, PEAK / np.abs(recording).max())
-    return np.round(recording * 32767).astype(np.int16)
+    samples: np.ndarray = np.round(recording * 32767).astype(np.int16)
+    return samples
 
 
 def place_words(turn: Turn, spans: Sequence[tuple[int, float, float]]) -> list[dict[str, Any]]:
