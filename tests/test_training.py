@@ -174,11 +174,22 @@ def test_another_run_in_the_same_directory_is_refused(finished: Path, tone_manif
     fewer = plan_run("li2018-cpu", [f"tones={tone_manifest.parent / 'fewer.csv'}"], settings=SETTINGS, out=finished)
     with pytest.raises(ConfigError, match="was begun with other corpora"):
         execute(fewer, resume=True)
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(ConfigError, match="is a file; --out is a directory"):
+        execute(two_fold_plan(tone_manifest, tmp_path / "file"))
     (tmp_path / "letters").mkdir()
     (tmp_path / "letters" / "a.txt").write_text("mine")
     with pytest.raises(ConfigError, match="not empty and not a run directory"):
         execute(two_fold_plan(tone_manifest, tmp_path / "letters"))
-    assert [p.name for p in (tmp_path / "letters").iterdir()] == ["a.txt"]
+    assert [p.name for p in (tmp_path / "letters").iterdir()] == ["a.txt"], "nothing is added"
+
+
+def test_two_processes_never_work_in_one_directory(finished: Path, tone_manifest: Path) -> None:
+    from filelock import FileLock
+
+    with FileLock(finished / ".lock"), pytest.raises(ConfigError, match="another process is at work"):
+        execute(two_fold_plan(tone_manifest, finished), resume=True)
+    execute(two_fold_plan(tone_manifest, finished), resume=True)
 
 
 def test_a_loss_that_is_no_number_ends_the_run_with_advice(tone_manifest: Path, tmp_path: Path) -> None:

@@ -30,6 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()  # the reader has left; Python would complain of it once more at exit
         return 0
+    except OSError as error:  # no permission, no space, no such device: the system says it best
+        return _complain(f"{error.filename or 'files'}: {error.strerror or error}")
     return result if isinstance(result, int) else 0
 
 

@@ -3,13 +3,15 @@
 import math
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
+from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.progress import Progress
 
@@ -35,6 +37,8 @@ from affectra.report import write_report
 from affectra.training.classification import check_training
 from affectra.training.data import Example
 from affectra.training.fold import FoldJob
+
+LOCK = ".lock"
 
 
 @dataclass(frozen=True)
@@ -209,7 +213,6 @@ def execute(
         ConfigError: the directory holds something else, or a different run.
         AudioError: recordings that are refused.
     """
-    begun = time.monotonic()
     _claim(plan, resume)
     cached = _features(plan, say)
     threads = _threads(plan, n_processes)
@@ -223,36 +226,61 @@ def execute(
         "labels": {"task": plan.recipe.task, "classes": list(labelled.classes), "dropped": dict(labelled.dropped)},
         "seeds": list(range(plan.recipe.seeds)),
     }
-    _begin(plan, environment, resume)
-    jobs = _jobs(plan, cached, threads)
+    with _alone_in(plan.folder):
+        _begin(plan, environment, resume)
+        scores = _run_folds(plan, _jobs(plan, cached, threads), n_processes, say)
+        write_calibration(plan.folder, read_predictions(plan.folder / "predictions.csv"), labelled.classes)
+        write_report(plan.folder)
+    return scores
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Refuse a directory in which another process is running; the system lifts the lock of a killed one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise ConfigError(f"{folder}: another process is at work in it; wait for it, or give another --out") from error
+    try:
+        yield
+    finally:
+        lock.release()  # the file stays: removing it would let two others lock two files of that name
+
+
+def _run_folds(plan: Plan, jobs: list[FoldJob], n_processes: int, say: Callable[[str], None]) -> dict[str, Any]:
+    """Do the folds that are not done yet; scores and the time spent are brought up to date after each."""
     waiting = [job for job in jobs if not job.is_done]
-    if len(waiting) < len(jobs):
-        say(f"{len(jobs) - len(waiting)} of {len(jobs)} folds are done already")
     n_done = len(jobs) - len(waiting)
+    if n_done:
+        say(f"{n_done} of {len(jobs)} folds are done already")
     scores = collect(plan.folder) if n_done else {}
+    begun, environment = time.monotonic(), read_json(plan.folder / "environment.json")
+    spent_before = environment.get("seconds", 0.0)
 
     def on_done(job: FoldJob) -> None:
         nonlocal n_done, scores
         n_done += 1
         scores = collect(plan.folder)
-        minutes = (time.monotonic() - begun) / 60
-        left = minutes / (n_done - len(jobs) + len(waiting)) * (len(jobs) - n_done)
+        seconds = time.monotonic() - begun
+        environment["seconds"] = round(spent_before + seconds, 1)
+        write_json(plan.folder / "environment.json", environment)
+        left = seconds / (n_done - len(jobs) + len(waiting)) * (len(jobs) - n_done)
         say(
             f"seed {job.seed} fold {job.fold} done ({n_done}/{len(jobs)}); UA so far "
-            f"{scores['metrics']['ua']:.3f}; {minutes:.1f} min, about {left:.1f} left"
+            f"{scores['metrics']['ua']:.3f}; {seconds / 60:.1f} min, about {left / 60:.1f} left"
         )
 
     run_jobs(waiting, n_processes, on_done)
-    spent = read_json(plan.folder / "environment.json").get("seconds", 0.0) + time.monotonic() - begun
-    write_json(plan.folder / "environment.json", {**environment, "seconds": round(spent, 1)})
-    write_calibration(plan.folder, read_predictions(plan.folder / "predictions.csv"), labelled.classes)
-    write_report(plan.folder)
     return scores
 
 
 def _claim(plan: Plan, resume: bool) -> None:
     """Refuse a directory that holds something else."""
-    if plan.folder.exists() and any(plan.folder.iterdir()):
+    if plan.folder.is_file():
+        raise ConfigError(f"{plan.folder}: is a file; --out is a directory")
+    if plan.folder.is_dir() and any(path.name != LOCK for path in plan.folder.iterdir()):
         if not (plan.folder / "recipe.yaml").is_file():
             raise ConfigError(f"{plan.folder}: not empty and not a run directory; give another --out")
         if not resume:
@@ -329,8 +357,8 @@ def _begin(plan: Plan, environment: dict[str, Any], resume: bool) -> None:
             if before[part] != environment[part]:
                 raise ConfigError(f"{plan.folder}: was begun with other {part}; give another --out")
         environment.update({key: before[key] for key in ("seconds", "git_revision", "command") if key in before})
+    write_recipe(plan.document, plan.folder / "recipe.yaml")  # first: it makes this a run directory
     write_json(path, environment)
-    write_recipe(plan.document, plan.folder / "recipe.yaml")
 
 
 def collect(folder: str | Path) -> dict[str, Any]:
