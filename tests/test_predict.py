@@ -88,6 +88,16 @@ def test_json_says_the_same_and_classes_restrict(
     assert "unknown class 'joy'" in capsys.readouterr().err
 
 
+def test_a_timeline_has_a_row_for_each_window(
+    model_dir: Path, recording: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["predict", str(recording), "--model", str(model_dir), "--format", "json", "--timeline"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    starts = [row["start"] for row in rows]
+    assert starts == pytest.approx([0.4 * i for i in range(len(rows))]) and rows[-1]["end"] == pytest.approx(3.0)
+    assert len(rows) > 2 and all(row["start"] < row["end"] for row in rows)
+
+
 def test_one_bad_file_never_stops_the_rest(
     model_dir: Path, recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

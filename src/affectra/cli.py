@@ -304,6 +304,7 @@ def predict(
     *,
     model: Path,
     format_: Annotated[Literal["table", "json", "csv"], Parameter(name="--format")] = "table",
+    timeline: Annotated[bool, Parameter(negative="")] = False,
     classes: str = "",
     abstain: Annotated[bool, Parameter(negative="--no-abstain")] = True,
 ) -> int:
@@ -317,6 +318,8 @@ def predict(
         A run directory, a fold of one, or an exported model.
     format_
         How the answer is printed.
+    timeline
+        One row a window instead of one a file.
     classes
         Offer these alone, with commas between them.
     abstain
@@ -332,7 +335,11 @@ def predict(
     rows, failed = [], 0
     for path in _recordings(audio, AUDIO_SUFFIXES):
         try:
-            rows.append(as_row(str(path), recogniser.recognize_file(path, classes=offered, abstain=abstain)))
+            if timeline:
+                found = recogniser.timeline_of_file(path, classes=offered, abstain=abstain)
+            else:
+                found = [recogniser.recognize_file(path, classes=offered, abstain=abstain)]
+            rows += [as_row(str(path), prediction) for prediction in found]
         except AudioError as error:
             failed += 1
             _complain(str(error))

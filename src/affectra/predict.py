@@ -79,8 +79,7 @@ class Model:
         self, audio: npt.NDArray[np.floating], sample_rate: int, *, classes: Sequence[str] = (), abstain: bool = True
     ) -> list[Prediction]:
         """One prediction a window, in order; windows overlap as the recipe's test segments do."""
-        windows = self._windows_of(audio, sample_rate)
-        return [self._prediction(p, s, e, windows.flags, classes, abstain) for p, s, e in windows.rows]
+        return self._each(self._windows_of(audio, sample_rate), classes, abstain)
 
     def recognize_file(self, path: str | Path, *, classes: Sequence[str] = (), abstain: bool = True) -> Prediction:
         """Recognise a recording of any format, rate, channels and length, in bounded memory.
@@ -88,16 +87,32 @@ class Model:
         Raises:
             AudioError: it cannot be read.
         """
+        return self._whole(self._windows_in(path), classes, abstain)
+
+    def timeline_of_file(
+        self, path: str | Path, *, classes: Sequence[str] = (), abstain: bool = True
+    ) -> list[Prediction]:
+        """As `timeline`, of a recording.
+
+        Raises:
+            AudioError: it cannot be read.
+        """
+        return self._each(self._windows_in(path), classes, abstain)
+
+    def _windows_in(self, path: str | Path) -> "_Windows":
         stream = blocks(path, self.sample_rate, allow_truncated=True)
         windows = _Windows(self, stream)
         windows.add_flags(stream.flags)
-        return self._whole(windows, classes, abstain)
+        return windows
 
     def _windows_of(self, audio: npt.NDArray[np.floating], sample_rate: int) -> "_Windows":
         audio = np.asarray(audio)
         windows = _Windows(self, iter([to_mono(audio, sample_rate, self.sample_rate)]))
         windows.add_flags(quality_flags(audio, sample_rate))
         return windows
+
+    def _each(self, windows: "_Windows", classes: Sequence[str], abstain: bool) -> list[Prediction]:
+        return [self._prediction(p, s, e, windows.flags, classes, abstain) for p, s, e in windows.rows]
 
     def _whole(self, windows: "_Windows", classes: Sequence[str], abstain: bool) -> Prediction:
         probabilities = np.mean([row[0] for row in windows.rows], axis=0)
