@@ -12,8 +12,9 @@ from affectra.corpora.sources import write_corpus
 from affectra.corpora.synthetic import read, render
 from affectra.corpora.utterance import Corpus
 from affectra.demo import SETTINGS
+from affectra.plan import plan_run
 from affectra.report import summary_line
-from affectra.run import execute, plan_run
+from affectra.run import execute
 
 
 def shuffled(corpus: Corpus, seed: int = 0) -> Corpus:

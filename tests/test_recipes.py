@@ -8,7 +8,8 @@ from affectra.config import Recipe, load_recipe, parse_assignments, recipe_names
 from affectra.corpora.utterance import read_manifest, write_manifest
 from affectra.errors import ConfigError
 from affectra.models.recognizer import Recognizer, Specification
-from affectra.run import execute, plan_run
+from affectra.plan import plan_run
+from affectra.run import execute
 
 QUICK = {"training.epochs": 1, "training.batch_size": 6, "training.schedule": {"name": "constant"}}
 

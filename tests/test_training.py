@@ -17,7 +17,8 @@ from affectra.errors import AffectraError, ConfigError
 from affectra.features.normalization import Normalization
 from affectra.files import read_json
 from affectra.models.recognizer import load_checkpoint
-from affectra.run import Plan, collect, execute, plan_run
+from affectra.plan import Plan, plan_run
+from affectra.run import collect, execute
 from affectra.training.classification import learning_rate_factor
 from affectra.training.data import EpochShuffle
 from affectra.training.resume import SafetensorsCheckpointIO

@@ -262,8 +262,9 @@ def run(
     """
     from affectra.config import parse_assignments
     from affectra.errors import ConfigError
+    from affectra.plan import outline, plan_run
     from affectra.report import summary_line
-    from affectra.run import execute, outline, plan_run
+    from affectra.run import execute
 
     if jobs < 1 or (seeds is not None and seeds < 1):
         raise ConfigError("--jobs and --seeds take numbers from 1 on")

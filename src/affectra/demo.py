@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from affectra.corpora.synthetic import render
+from affectra.plan import outline, plan_run
 from affectra.predict import as_row, load
 from affectra.report import summary_line
-from affectra.run import execute, outline, plan_run
+from affectra.run import execute
 
 SETTINGS = {  # half the epochs and four folds of two speakers, to be done in a few minutes on two cores
     "protocol": {"name": "kfold-speaker", "options": {"k": 4, "dev": False}},

@@ -3,199 +3,31 @@
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.progress import Progress
 
 from affectra.calibration import write_calibration
-from affectra.config import Recipe, RecipeDocument, load_recipe, write_recipe
-from affectra.corpora import CORPORA
-from affectra.corpora.sources import open_corpus
-from affectra.corpora.utterance import Corpus, utterance_keys
+from affectra.config import Recipe, load_recipe, write_recipe
+from affectra.corpora.utterance import utterance_keys
 from affectra.environment import describe_environment, fingerprint_corpora
-from affectra.errors import ConfigError, CorpusError
+from affectra.errors import ConfigError
 from affectra.evaluation import evaluate, read_predictions, write_predictions
-from affectra.features import FRONT_ENDS
 from affectra.features.extract import CachedFrames, Stretch, extract
 from affectra.files import read_json, write_json
 from affectra.grid import run_jobs
-from affectra.labels import TASKS, LabelledUtterances, map_labels
-from affectra.models import MODELS
-from affectra.models.recognizer import Recognizer, Specification
-from affectra.protocols import Splits, apply_protocol
-from affectra.protocols.named import check_protocol
-from affectra.registry import unknown_name
+from affectra.plan import Plan, n_threads
 from affectra.report import write_report
-from affectra.training.classification import check_training
 from affectra.training.data import Example
 from affectra.training.fold import FoldJob
 
 LOCK = ".lock"
-
-
-@dataclass(frozen=True)
-class Data:
-    """The utterances of a run.
-
-    Attributes:
-        corpora: as opened.
-        labelled: rows with a class.
-        splits: who is in which fold.
-        synthetic: whether all speech is synthetic.
-    """
-
-    corpora: tuple[Corpus, ...]
-    labelled: LabelledUtterances
-    splits: Splits
-    synthetic: bool
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A run about to start: its recipe, data and directory."""
-
-    document: RecipeDocument
-    data: Data
-    folder: Path
-
-    @property
-    def recipe(self) -> Recipe:
-        """The checked recipe."""
-        return self.document.recipe
-
-    @property
-    def specification(self) -> Specification:
-        """What each fold builds."""
-        recipe = self.recipe
-        return Specification(
-            model=recipe.model.model_dump(),
-            front_end=recipe.front_end.model_dump(),
-            normalization=recipe.normalization,
-            segments=recipe.segments.model_dump(),
-            task=recipe.task,
-            classes=self.data.labelled.classes,
-            synthetic=self.data.synthetic,
-            provenance={
-                "recipe": recipe.name,
-                "corpora": [corpus.name for corpus in self.data.corpora],
-                "protocol": self.data.splits.stamp(),
-            },
-        )
-
-
-def plan_run(
-    recipe: str,
-    corpora: Sequence[str] = (),
-    *,
-    protocol: str | None = None,
-    task: str | None = None,
-    seeds: int | None = None,
-    settings: dict[str, Any] | None = None,
-    out: str | Path | None = None,
-) -> Plan:
-    """Check a run from end to end without training: recipe, parts, corpora, labels, folds.
-
-    Args:
-        recipe: shipped name or YAML file.
-        corpora: `NAME=FOLDER`, `NAME=MANIFEST` or the embedded corpus's name; default: the recipe's, where embedded.
-        protocol: instead of the recipe's (its options fall back to the protocol's own defaults).
-        task: instead of the recipe's.
-        seeds: how many seeds, from 0 on.
-        settings: dotted recipe key -> value.
-        out: run directory; default `runs/<recipe>-<corpora>`.
-
-    Raises:
-        AffectraError: whatever is wrong, before anything is written.
-    """
-    overrides = dict(settings or {})
-    if protocol is not None:
-        overrides = {"protocol": {"name": protocol, "options": {}}, **overrides}
-    if task is not None:
-        overrides["task"] = task
-    if seeds is not None:
-        overrides["seeds"] = seeds
-    document = load_recipe(recipe, overrides)
-    _check_parts(document.recipe)
-    opened = tuple(open_corpus(source) for source in corpora or document.recipe.corpora)
-    names = [corpus.name for corpus in opened]
-    if len(set(names)) < len(names):
-        raise CorpusError(f"corpora are named {', '.join(names)}; give each a name of its own, --corpus NAME=...")
-    manifest = pd.concat([corpus.manifest for corpus in opened], ignore_index=True)
-    labelled = map_labels(manifest, document.recipe.task)
-    chosen = document.recipe.protocol
-    splits = apply_protocol(chosen.name, labelled.manifest, chosen.options)
-    synthetic = all(name in CORPORA and CORPORA[name].synthetic for name in manifest["corpus"].unique())
-    folder = Path(out) if out else Path("runs") / f"{document.recipe.name}-{'+'.join(names)}"
-    plan = Plan(document, Data(opened, labelled, splits, synthetic), folder)
-    Recognizer(plan.specification)  # the parts fit together
-    return plan
-
-
-def _check_parts(recipe: Recipe) -> None:
-    """Every name and option a recipe uses, before any corpus is read."""
-    FRONT_ENDS.check_options(recipe.front_end.name, recipe.front_end.options)
-    MODELS.check_options(recipe.model.name, recipe.model.options, also=("n_features", "n_classes"))
-    check_protocol(recipe.protocol.name, recipe.protocol.options)
-    check_training(recipe.training)
-    if recipe.task not in TASKS:
-        raise ConfigError(unknown_name("task", recipe.task, TASKS))
-
-
-def outline(plan: Plan, n_processes: int = 1) -> list[str]:
-    """What a run would do, in lines: data, protocol, model, and an estimate of the time it takes."""
-    recipe, data = plan.recipe, plan.data
-    counts = data.labelled.manifest["target"].value_counts()
-    stamp = "speaker-independent" if data.splits.speaker_independent else "SPEAKER-DEPENDENT"
-    dropped = ", ".join(f"{word} {n}" for word, n in data.labelled.dropped.items())
-    recognizer = Recognizer(plan.specification)
-    n_parameters = sum(p.numel() for p in recognizer.parameters() if p.requires_grad)
-    return [
-        f"recipe    {recipe.name}: {recipe.description}",
-        f"corpora   {', '.join(corpus.name for corpus in data.corpora)}{' (synthetic speech)' * data.synthetic}",
-        f"task      {recipe.task}: " + ", ".join(f"{name} {counts[name]}" for name in data.labelled.classes),
-        *([f"left out  {dropped}"] if dropped else []),
-        f"protocol  {data.splits.protocol} v{data.splits.version}, {stamp}, {len(data.splits.folds)} folds, "
-        f"hash {data.splits.hash[:12]}",
-        f"model     {recipe.model.name}, {n_parameters} parameters",
-        f"training  {recipe.training.epochs} epochs, {recipe.seeds} seed(s)",
-        f"time      about {_estimate_minutes(plan, recognizer, n_processes):.0f} min of training on this machine",
-        f"run       {plan.folder}",
-    ]
-
-
-def _estimate_minutes(plan: Plan, recognizer: Recognizer, n_processes: int) -> float:
-    """Time of training: a timed step, times the steps of all folds, seeds and epochs; utterances taken as 3 s long."""
-    torch.set_num_threads(_threads(plan, n_processes))
-    recipe = plan.recipe
-    front_end, batch = recognizer.front_end, recipe.training.batch_size
-    if recipe.training.channels_last:
-        recognizer.network.to(memory_format=torch.channels_last)
-    segments = torch.rand(batch, recognizer.input_frames, front_end.n_features)
-    lengths = torch.full((batch,), recognizer.segment_frames)
-    seconds = []
-    for _ in range(3):
-        begun = time.monotonic()
-        with torch.autocast("cpu", torch.bfloat16, enabled=recipe.training.precision == "bf16-mixed"):
-            scores = recognizer(segments, lengths).scores
-        scores.float().sum().backward()
-        seconds.append(time.monotonic() - begun)
-    per_segment = min(seconds[1:]) / batch
-    manifest = plan.data.labelled.manifest
-    durations = (manifest["end"] - manifest["start"].fillna(0.0)).fillna(3.0)
-    per_utterance = [
-        len(recognizer.starts(front_end.n_frames(int(d * front_end.sample_rate)), train=True)) for d in durations
-    ]
-    mean = sum(per_utterance) / len(per_utterance)
-    n_segments = mean * sum(len(fold.train) for fold in plan.data.splits.folds)
-    return n_segments * recipe.training.epochs * recipe.seeds * per_segment / n_processes / 60
 
 
 def execute(
@@ -215,7 +47,7 @@ def execute(
     """
     _claim(plan, resume)
     cached = _features(plan, say)
-    threads = _threads(plan, n_processes)
+    threads = n_threads(plan, n_processes)
     labelled = plan.data.labelled
     environment = {
         **describe_environment(),
@@ -338,14 +170,6 @@ def _jobs(plan: Plan, cached: dict[str, CachedFrames], threads: int) -> list[Fol
         for seed in range(plan.recipe.seeds)
         for k, fold in enumerate(plan.data.splits.folds)
     ]
-
-
-def _threads(plan: Plan, n_processes: int) -> int:
-    """Threads of torch in each process; a resumed run keeps those it began with, since sums depend on them."""
-    environment = plan.folder / "environment.json"
-    if environment.is_file():
-        return int(read_json(environment)["threads"])
-    return max(1, torch.get_num_threads() // n_processes)  # as many as cores, or $OMP_NUM_THREADS
 
 
 def _begin(plan: Plan, environment: dict[str, Any], resume: bool) -> None:
