@@ -108,6 +108,13 @@ def test_one_bad_file_never_stops_the_rest(
     assert [row["file"] for row in csv.DictReader(io.StringIO(printed.out))] == [str(recording)]
 
 
+def test_a_folder_without_recordings_is_a_mistake(
+    model_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["predict", str(tmp_path), "--model", str(model_dir)]) == 2
+    assert "no recordings below it" in capsys.readouterr().err
+
+
 def test_silence_is_unknown_unless_an_answer_is_forced(model_dir: Path, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "silence.wav", np.zeros(16_000), 16_000)
     model = load(model_dir)

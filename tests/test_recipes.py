@@ -6,7 +6,7 @@ import pytest
 
 from affectra.config import Recipe, load_recipe, parse_assignments, recipe_names
 from affectra.corpora.utterance import read_manifest, write_manifest
-from affectra.errors import ConfigError
+from affectra.errors import ConfigError, CorpusError
 from affectra.models.recognizer import Recognizer, Specification
 from affectra.plan import plan_run
 from affectra.run import execute
@@ -117,6 +117,14 @@ def test_parts_that_do_not_exist_or_fit_are_named_before_training(
     with pytest.raises(ConfigError) as caught:
         plan_run("li2018", [f"tones={tone_manifest}"], settings=settings)
     assert words in str(caught.value)
+
+
+def test_two_manifests_of_one_corpus_cannot_be_told_apart(tone_manifest: Path) -> None:
+    sources = [f"a={tone_manifest}", f"b={tone_manifest}"]
+    with pytest.raises(CorpusError, match="several manifests say corpus 'tones'"):
+        plan_run("li2018-cpu", sources)
+    with pytest.raises(CorpusError, match="give each a name of its own"):
+        plan_run("li2018-cpu", [f"a={tone_manifest}", f"a={tone_manifest}"])
 
 
 def test_unknown_recipes_and_files_that_are_none_are_named(tmp_path: Path) -> None:

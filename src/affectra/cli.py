@@ -350,11 +350,15 @@ def predict(
 
 def _recordings(paths: Sequence[Path], suffixes: Iterable[str]) -> list[Path]:
     """Files as given, and the recordings below folders, in order."""
+    from affectra.errors import AudioError
+
     known = tuple(suffixes)
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
             inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in known and not p.name.startswith("."))
+            if not inside:
+                raise AudioError(f"{path}: no recordings below it; expected files ending in {' '.join(known)}")
             found += inside
         else:
             found.append(path)

@@ -11,6 +11,7 @@ import torch
 
 from affectra.config import Recipe, RecipeDocument, load_recipe
 from affectra.corpora import CORPORA
+from affectra.corpora.recordings import check_audio
 from affectra.corpora.sources import open_corpus
 from affectra.corpora.utterance import Corpus
 from affectra.errors import ConfigError, CorpusError
@@ -113,6 +114,11 @@ def plan_run(
     if len(set(names)) < len(names):
         raise CorpusError(f"corpora are named {', '.join(names)}; give each a name of its own, --corpus NAME=...")
     manifest = pd.concat([corpus.manifest for corpus in opened], ignore_index=True)
+    held = [name for corpus in opened for name in corpus.manifest["corpus"].unique()]
+    if doubled := sorted({name for name in held if held.count(name) > 1}):
+        raise CorpusError(f"several manifests say corpus {doubled[0]!r}; their utterances could not be told apart")
+    for corpus in opened:
+        check_audio(corpus)
     labelled = map_labels(manifest, document.recipe.task)
     chosen = document.recipe.protocol
     splits = apply_protocol(chosen.name, labelled.manifest, chosen.options)
