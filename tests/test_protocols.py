@@ -102,6 +102,11 @@ def test_equal_names_in_two_corpora_are_two_speakers() -> None:
     assert splits.folds[0].test == ("a/u0",)
 
 
+def test_an_utterance_that_stands_twice_is_refused() -> None:
+    with pytest.raises(ProtocolError, match="'u0' stands in the manifests twice"):
+        apply_protocol("loso", pd.concat([make_manifest([0, 1, 2]), make_manifest([0, 1, 2])], ignore_index=True))
+
+
 def test_a_splits_file_gives_the_same_folds_back(tmp_path: Path) -> None:
     manifest = make_manifest([0, 0, 1, 1, 2, 3])
     splits = apply_protocol("loso", manifest)

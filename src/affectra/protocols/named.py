@@ -66,6 +66,9 @@ def apply_protocol(name: str, manifest: pd.DataFrame, options: Mapping[str, Any]
     """
     options = dict(options or {})
     check_protocol(name, options)
+    keys = utterance_keys(manifest)
+    if keys.duplicated().any():
+        raise ProtocolError(f"protocol {name}: {keys[keys.duplicated()].iloc[0]!r} stands in the manifests twice")
     protocol = PROTOCOLS[name]
     folds = protocol.folds(manifest, **options)
     independent = check_folds(folds, manifest, f"protocol {name}")
