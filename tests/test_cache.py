@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from affectra.config import load_recipe
 from affectra.errors import AudioError
+from affectra.features import FRONT_ENDS
 from affectra.features.cache import FrameCache, load_frames
 from affectra.features.extract import Stretch, extract
 
@@ -48,6 +50,15 @@ def test_other_options_other_audio_and_other_stretches_are_kept_apart(recording:
     (three,), (four,) = extract([Stretch(other)], FRONT_END), extract([Stretch(recording, 0.5, 1.5)], FRONT_END)
     assert len({one.path, two.path, three.path, four.path}) == 4
     assert extract([Stretch(copy)], FRONT_END)[0].path == one.path, "a copy of the audio shares its frames"
+
+
+def test_a_stretch_has_the_frames_of_its_samples(tmp_path: Path) -> None:
+    samples = np.random.default_rng(0).uniform(-0.5, 0.5, 48_000).astype(np.float32)
+    soundfile.write(tmp_path / "a.wav", samples, 16_000, subtype="FLOAT")
+    (found,) = extract([Stretch(tmp_path / "a.wav", 0.5, 2.0)], FRONT_END)
+    front_end = FRONT_ENDS.build(FRONT_END["name"], FRONT_END["options"])
+    expected = front_end.frames(torch.from_numpy(samples[8_000:32_000])).numpy()
+    np.testing.assert_array_equal(load_frames(found.path), expected.astype(np.float16))
 
 
 def test_a_file_that_was_cut_off_is_computed_again(recording: Path) -> None:

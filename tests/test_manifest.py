@@ -43,7 +43,14 @@ words = st.sampled_from(
 )
 numbers = st.one_of(st.none(), st.floats(allow_nan=False, allow_infinity=False))
 rows = st.fixed_dictionaries(
-    {"text": texts | words, "speaker": words, "emotion": words, "sentence": texts, "valence": numbers, "turn": numbers}
+    {
+        "text": texts | words,
+        "speaker": words.filter(lambda word: word == word.strip()),
+        "emotion": words,
+        "sentence": texts,
+        "valence": numbers,
+        "turn": numbers,
+    }
 )
 
 

@@ -108,10 +108,10 @@ def test_one_bad_file_never_stops_the_rest(
     assert [row["file"] for row in csv.DictReader(io.StringIO(printed.out))] == [str(recording)]
 
 
-def test_a_folder_without_recordings_is_a_mistake(
+def test_a_folder_without_recordings_is_named(
     model_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["predict", str(tmp_path), "--model", str(model_dir)]) == 2
+    assert main(["predict", str(tmp_path), "--model", str(model_dir)]) == 1
     assert "no recordings below it" in capsys.readouterr().err
 
 
@@ -183,6 +183,9 @@ def test_a_run_directory_is_the_mean_of_its_folds(tmp_path: Path) -> None:
         (lambda d: (d / "model.json").write_text('{"format": 99, "affectra": "9"}'), "another version of Affectra"),
         (lambda d: (d / "model.safetensors").write_bytes(b"\x80\x04pickle"), "damaged or not of this model.json"),
         (lambda d: _replace(d, '"attention-cnn"', '"os.system"'), "unknown model 'os.system'"),
+        (lambda d: _replace(d, '"hop_length": 320', '"hop_length": 0'), "damaged or not a model"),
+        (lambda d: _replace(d, '"length_s": 2.0', '"length_s": Infinity'), "damaged or not a model"),
+        (lambda d: _replace(d, '"anger"', '"neutral"'), "classes with different names"),
         (lambda d: _replace(d, '"n_filters": 8', '"n_filters": 9'), "damaged or not of this model.json"),
     ],
 )
@@ -198,6 +201,14 @@ def _replace(folder: Path, old: str, new: str) -> None:
     text = (folder / "model.json").read_text()
     assert old in text
     (folder / "model.json").write_text(text.replace(old, new))
+
+
+@pytest.mark.parametrize("content", ["{}", "{", '{"temperature": 0}', '{"temperature": -1}', "[]"])
+def test_a_damaged_calibration_is_named(model_dir: Path, tmp_path: Path, content: str) -> None:
+    shutil.copytree(model_dir, tmp_path / "copy")
+    (tmp_path / "copy" / "calibration.json").write_text(content)
+    with pytest.raises(CheckpointError, match=r"calibration\.json"):
+        load(tmp_path / "copy")
 
 
 def test_a_folder_without_a_model_is_named(tmp_path: Path) -> None:

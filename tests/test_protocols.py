@@ -117,6 +117,21 @@ def test_a_splits_file_gives_the_same_folds_back(tmp_path: Path) -> None:
     assert content["protocol"] == {**splits.stamp(), "options": {"dev": True}}
 
 
+def test_a_gender_that_some_rows_leave_open_changes_no_fold() -> None:
+    manifest = make_manifest([i % 8 for i in range(40)])
+    before = apply_protocol("kfold-speaker", manifest, {"k": 4}).hash
+    for speaker in ("s0", "s1", "s2"):
+        manifest.loc[manifest.index[manifest["speaker"] == speaker][0], "gender"] = ""
+    assert apply_protocol("kfold-speaker", manifest, {"k": 4}).hash == before
+
+
+def test_fixed_folds_may_name_utterances_that_the_task_leaves_out(tmp_path: Path) -> None:
+    (tmp_path / "folds.json").write_text('{"folds": [{"train": ["u0", "u1"], "test": ["u2", "fear"]}]}')
+    options = {"file": str(tmp_path / "folds.json")}
+    splits = apply_protocol("fixed", make_manifest([0, 0, 1]), options, left_out={"fear"})
+    assert splits.folds[0].test == ("u2",)
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
@@ -127,6 +142,7 @@ def test_a_splits_file_gives_the_same_folds_back(tmp_path: Path) -> None:
         ('{"folds": [{"train": ["u0"], "test": ["nobody"]}]}', "fold 0: test names 'nobody'"),
         ('{"folds": [{"train": ["u0"], "test": ["u0"]}]}', "'u0' is in train and in test"),
         ('{"folds": [{"train": ["u0"], "test": []}]}', "the test part is empty"),
+        ('{"folds": [{"train": ["u0"], "test": ["u1"]}, {"train": ["u0"], "test": ["u1"]}]}', "tested in fold 0 and"),
     ],
 )
 def test_a_damaged_splits_file_is_named(tmp_path: Path, content: str, words: str) -> None:

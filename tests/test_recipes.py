@@ -107,6 +107,15 @@ def test_a_wrong_setting_is_named_in_one_line(assignment: str, words: str) -> No
         ("task=emotions", "unknown task 'emotions'; did you mean 'emotion'"),
         ("normalization=train", "needs a front end whose frames are final"),
         ("segments.frames=10", "197 frames fit into length_s, more than 10"),
+        ("model.options.n_filters=abc", "option n_filters: input should be a valid integer, found 'abc'"),
+        ("model.options.n_filters=0", "numbers from 1 on"),
+        ("model.options.channels=4", "option channels: input should be"),
+        ("model.options.filter_a=[1]", "are pairs"),
+        ("front_end.options.sample_rate=0", "needs sample_rate >= 1000 Hz"),
+        ("training.optimizer.options.lr=-1", "optimizer 'sgd'"),
+        ("training.optimizer.options.lr=fast", "optimizer 'sgd'"),
+        ("protocol.options.dev=no", "option dev: input should be a valid boolean, found 'no'"),
+        ("segments.length_s=.inf", "segments.length_s"),
         ("segments.train_shift_s=3.0", "a shift longer than the segment would drop speech"),
     ],
 )
@@ -117,6 +126,20 @@ def test_parts_that_do_not_exist_or_fit_are_named_before_training(
     with pytest.raises(ConfigError) as caught:
         plan_run("li2018", [f"tones={tone_manifest}"], settings=settings)
     assert words in str(caught.value)
+
+
+def test_naming_the_recipes_own_protocol_changes_nothing(tone_manifest: Path) -> None:
+    own, named = (plan_run("li2018-cpu", [f"t={tone_manifest}"], protocol=name) for name in (None, "loso"))
+    assert named.data.splits.hash == own.data.splits.hash and not named.data.splits.folds[0].dev
+    assert named.recipe.corpora == ["t"], "the resolved recipe says what was run"
+
+
+def test_any_synthetic_speech_makes_a_run_synthetic(tone_manifest: Path) -> None:
+    path = tone_manifest.with_name("pretend.csv")
+    write_manifest(read_manifest(tone_manifest).assign(corpus="synthetic"), path)
+    assert plan_run("li2018-cpu", [f"a={path}"]).data.synthetic
+    assert plan_run("li2018-cpu", [f"a={path}", f"b={tone_manifest}"]).data.synthetic
+    assert not plan_run("li2018-cpu", [f"b={tone_manifest}"]).data.synthetic
 
 
 def test_two_manifests_of_one_corpus_cannot_be_told_apart(tone_manifest: Path) -> None:

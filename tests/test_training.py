@@ -15,12 +15,13 @@ from affectra.config import Schedule, parse_assignments
 from affectra.corpora.utterance import read_manifest, write_manifest
 from affectra.errors import AffectraError, ConfigError
 from affectra.features.normalization import Normalization
-from affectra.files import read_json
-from affectra.models.recognizer import load_checkpoint
+from affectra.files import read_json, write_json
+from affectra.models.recognizer import Recognizer, load_checkpoint
 from affectra.plan import Plan, plan_run
 from affectra.run import collect, execute
 from affectra.training.classification import learning_rate_factor
-from affectra.training.data import EpochShuffle
+from affectra.training.data import EpochShuffle, Example, SegmentDataset
+from affectra.training.history import History
 from affectra.training.resume import SafetensorsCheckpointIO
 
 SETTINGS = parse_assignments(
@@ -145,6 +146,82 @@ def test_the_dev_part_is_watched_and_never_trained_on(tone_manifest: Path, tmp_p
         history = pd.read_csv(tmp_path / "run" / "seed-0" / f"fold-{k}" / "history.csv")
         assert list(history["epoch"]) == list(range(1, 11))
         assert history["dev_ua"].between(0, 1).all() and history["dev_loss"].notna().all()
+
+
+def test_no_weight_depends_on_the_dev_or_the_test_part(tone_manifest: Path, tmp_path: Path) -> None:
+    """Other dev and test utterances, same training part: the same weights and statistics, to the byte."""
+    keys = list(read_manifest(tone_manifest)["utterance"])
+    weights = []
+    for run, rest in (("a", keys[12:]), ("b", keys[:11:-1])):
+        folds = {"folds": [{"train": keys[:12], "dev": rest[:6], "test": rest[6:]}]}
+        write_json(tmp_path / f"{run}.json", folds)
+        settings = parse_assignments(["normalization=train", "front_end.options.compression=log", "training.epochs=2"])
+        protocol = {"protocol": {"name": "fixed", "options": {"file": str(tmp_path / f"{run}.json")}}}
+        plan = plan_run(
+            "li2018-cpu", [f"t={tone_manifest}"], settings={**SETTINGS, **settings, **protocol}, out=tmp_path / run
+        )
+        execute(plan)
+        weights.append((tmp_path / run / "seed-0" / "fold-0" / "model.safetensors").read_bytes())
+    assert weights[0] == weights[1]
+
+
+def test_the_schedule_is_the_one_that_trains(finished: Path) -> None:
+    history = pd.read_csv(finished / "seed-0" / "fold-0" / "history.csv")
+    assert history["lr"].tolist() == pytest.approx([0.02] * 7 + [0.002] * 3)
+
+
+def test_resuming_trains_only_the_epochs_that_are_left(
+    finished: Path, tone_manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained: list[int] = []
+    add_row = History.on_train_epoch_end
+
+    def stop_after_four(self: History, trainer, module) -> None:
+        trained.append(trainer.current_epoch)
+        add_row(self, trainer, module)
+        if len(trained) == 5:
+            raise RuntimeError("pulled the plug")
+
+    monkeypatch.setattr(History, "on_train_epoch_end", stop_after_four)
+    plan = two_fold_plan(tone_manifest, tmp_path / "run")
+    with pytest.raises(RuntimeError, match="pulled the plug"):
+        execute(plan)
+    execute(plan, resume=True)
+    assert trained == [*range(5), *range(4, 10), *range(10)], "the fifth epoch was lost, the first four were kept"
+    assert (tmp_path / "run" / "predictions.csv").read_bytes() == (finished / "predictions.csv").read_bytes()
+
+
+def test_jobs_are_processes_of_their_own(tone_manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("affectra.grid.run_fold", None)  # what this process could call
+    with pytest.raises(TypeError):
+        execute(two_fold_plan(tone_manifest, tmp_path / "here", "training.epochs=1"))
+
+
+def test_the_training_segments_have_the_training_shift(tone_manifest: Path, tmp_path: Path) -> None:
+    plan = two_fold_plan(tone_manifest, tmp_path / "run")
+    recognizer = Recognizer(plan.specification)
+    frames = np.zeros((250, 100), dtype=np.float16)  # 5 s at 20 ms
+    np.save(tmp_path / "frames.npy", frames)
+    example = Example("u", "c", "s", 0, tmp_path / "frames.npy", len(frames))
+    train, test = (SegmentDataset([example], recognizer, train=train).places[:, 1].tolist() for train in (True, False))
+    assert train == [0, 50, 100, 150, 200] and test == list(range(0, 161, 20))
+
+
+def test_other_times_of_an_utterance_are_another_run(tone_manifest: Path, tmp_path: Path) -> None:
+    manifest = read_manifest(tone_manifest)
+    path = tone_manifest.with_name("stretches.csv")
+    for end, code in ((0.6, None), (0.7, "was begun with other corpora")):
+        write_manifest(manifest.assign(start=0.1, end=end), path)
+        plan = plan_run("li2018-cpu", [f"t={path}"], settings={**SETTINGS, "training.epochs": 1}, out=tmp_path / "run")
+        if code is None:
+            execute(plan)
+        else:
+            with pytest.raises(ConfigError, match=code):
+                execute(plan, resume=True)
+
+
+def test_only_a_run_like_the_papers_has_the_papers_numbers(finished: Path) -> None:
+    assert read_json(finished / "scores.json")["paper"]["ua"] is None
 
 
 def test_scores_can_be_recomputed_from_the_directory(finished: Path) -> None:

@@ -25,6 +25,7 @@ _EXPECTED = "expected wav, flac, ogg, opus, mp3 or aiff"
 # Ours. Below 1 kHz no speech is left: such a rate is a damaged header, and obeying it would inflate the samples.
 _MIN_SAMPLE_RATE = 1000
 _BLOCK_S = 10.0
+_LOUDEST = 100.0  # floats far beyond full scale are integers that nobody scaled
 _MAX_BLOCK_VALUES = 1 << 24  # samples times channels held at once: 64 MiB, whatever rate and channels a header claims
 _UNKNOWN_LENGTH = 1 << 62  # libsndfile gives 2**63 - 1 frames when a FLAC header does not say
 _SHORT_S = 0.1  # missing end that counts as cut off; mp3 headers are inexact by a frame or two
@@ -304,6 +305,8 @@ def _down_mix(framed: np.ndarray, place: str) -> np.ndarray:
 def _finite(mono: np.ndarray, place: str) -> np.ndarray:
     if not np.isfinite(mono).all():
         raise AudioError(f"{place}: NaN or infinite samples, expected finite ones; export the recording again")
+    if len(mono) and (peak := float(np.abs(mono).max())) > _LOUDEST:
+        raise AudioError(f"{place}: samples up to {peak:.0f}, expected within [-1, 1]; divide them by their full scale")
     return mono
 
 

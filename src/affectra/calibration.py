@@ -1,5 +1,6 @@
 """Calibration: one temperature that makes a run's out-of-fold probabilities honest on speakers it never heard."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.optimize import minimize_scalar
 
+from affectra.errors import CheckpointError
 from affectra.files import read_json, write_json
 
 SMALLEST = 1e-12  # a probability of zero has no logarithm
@@ -72,4 +74,14 @@ def write_calibration(folder: Path, predictions: pd.DataFrame, classes: Sequence
 def read_calibration(folder: Path) -> Calibration | None:
     """A run directory's calibration, or None where there is none."""
     path = folder / FILE
-    return Calibration(float(read_json(path)["temperature"])) if path.is_file() else None
+    if not path.is_file():
+        return None
+    try:
+        temperature = float(read_json(path)["temperature"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{path}: damaged, expected a temperature; `affectra run --resume` writes it again"
+        ) from error
+    if not 0 < temperature < math.inf:
+        raise CheckpointError(f"{path}: the temperature is {temperature}, expected a number above 0")
+    return Calibration(temperature)

@@ -11,7 +11,12 @@ from cyclopts import App, CycloptsError, Parameter
 from affectra import __version__
 from affectra.errors import AffectraError
 
-app = App(name="affectra", help="Speech emotion recognition, from raw audio to an honest result.", version=__version__)
+app = App(
+    name="affectra",
+    help="Speech emotion recognition, from raw audio to an honest result.",
+    version=__version__,
+    suppress_keyboard_interrupt=False,
+)
 
 Sources = Annotated[list[str], Parameter(name="--corpus", negative="", help="NAME=FOLDER or NAME=MANIFEST")]
 Settings = Annotated[list[str], Parameter(name="--set", negative="", help="key=value, e.g. training.epochs=2")]
@@ -26,12 +31,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except AffectraError as error:
         return _complain(" ".join(str(error).split("\n")))
     except KeyboardInterrupt:
-        return _complain("interrupted; finished folds and epochs are kept, --resume goes on", code=130)
+        return _complain(
+            "interrupted; finished folds and epochs of a run are kept, run it again with --resume", code=130
+        )
     except BrokenPipeError:
         sys.stderr.close()  # the reader has left; Python would complain of it once more at exit
         return 0
     except OSError as error:  # no permission, no space, no such device: the system says it best
-        return _complain(f"{error.filename or 'files'}: {error.strerror or error}")
+        return _complain(f"{error.filename2 or error.filename or 'files'}: {error.strerror or error}")
     return result if isinstance(result, int) else 0
 
 
@@ -48,6 +55,7 @@ def _table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> None:
     """Print rows as a table; a pipe gets plain lines, tab between columns."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     if not sys.stdout.isatty():
         print("\t".join(columns))
@@ -56,7 +64,7 @@ def _table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> None:
         return
     table = Table(*columns)
     for row in rows:
-        table.add_row(*(_cell(row.get(column)) for column in columns))
+        table.add_row(*(Text(_cell(row.get(column))) for column in columns))
     Console().print(table)
 
 
@@ -132,7 +140,10 @@ def prepare(corpus: str, *, root: Path, out: Path, speaker_pattern: str | None =
         For folder: regular expression whose first group, in the relative path, is the speaker.
     """
     from affectra.corpora.sources import write_corpus
+    from affectra.errors import ConfigError
 
+    if root.is_file() and out.resolve() == root.resolve():
+        raise ConfigError(f"--out {out} would overwrite the table it is made from")
     opened = _read(corpus, root, speaker_pattern)
     write_corpus(opened, out)
     for fault in opened.faults:
@@ -264,7 +275,7 @@ def run(
     from affectra.errors import ConfigError
     from affectra.plan import outline, plan_run
     from affectra.report import summary_line
-    from affectra.run import execute
+    from affectra.run import claim, execute
 
     if jobs < 1 or (seeds is not None and seeds < 1):
         raise ConfigError("--jobs and --seeds take numbers from 1 on")
@@ -272,6 +283,7 @@ def run(
         recipe, corpus, protocol=protocol, task=task, seeds=seeds, settings=parse_assignments(settings), out=out
     )
     if dry_run:
+        claim(plan, resume)
         print("\n".join(outline(plan, jobs)))
         return
     for line in outline(plan, jobs):
@@ -336,6 +348,8 @@ def predict(
     rows, failed = [], 0
     for path in _recordings(audio, AUDIO_SUFFIXES):
         try:
+            if path.is_dir():
+                raise AudioError(f"{path}: no recordings below it; expected files ending in {' '.join(AUDIO_SUFFIXES)}")
             if timeline:
                 found = recogniser.timeline_of_file(path, classes=offered, abstain=abstain)
             else:
@@ -350,16 +364,18 @@ def predict(
 
 def _recordings(paths: Sequence[Path], suffixes: Iterable[str]) -> list[Path]:
     """Files as given, and the recordings below folders, in order."""
-    from affectra.errors import AudioError
-
     known = tuple(suffixes)
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in known and not p.name.startswith("."))
-            if not inside:
-                raise AudioError(f"{path}: no recordings below it; expected files ending in {' '.join(known)}")
-            found += inside
+            inside = sorted(
+                p
+                for p in path.rglob("*")
+                if p.suffix.lower() in known
+                and p.is_file()
+                and not any(n.startswith(".") for n in p.relative_to(path).parts)
+            )
+            found += inside or [path]
         else:
             found.append(path)
     return found
@@ -391,6 +407,9 @@ def demo(*, out: Path = Path("runs/demo"), jobs: int = 2) -> None:
         Folds at a time.
     """
     from affectra.demo import run_demo
+    from affectra.errors import ConfigError
 
+    if jobs < 1:
+        raise ConfigError("--jobs takes numbers from 1 on")
     for line in run_demo(out, jobs, _say):
         print(line)

@@ -47,10 +47,10 @@ class Paper(Strict):
 class SegmentPlan(Strict):
     """Stretches of an utterance: length and shifts in s; `frames` is the width of the network's input, zero-padded."""
 
-    length_s: float = Field(gt=0)
-    frames: int = Field(gt=0)
-    train_shift_s: float = Field(gt=0)
-    test_shift_s: float = Field(gt=0)
+    length_s: float = Field(gt=0, le=3600)
+    frames: int = Field(gt=0, le=1_000_000)
+    train_shift_s: float = Field(gt=0, le=3600)
+    test_shift_s: float = Field(gt=0, le=3600)
 
 
 class Schedule(Strict):

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -29,7 +30,7 @@ def describe_environment() -> dict[str, Any]:
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else _processor(),
         "cores": os.cpu_count(),
         "git_revision": _git_revision(),
-        "command": " ".join(["affectra", *sys.argv[1:]]),
+        "command": shlex.join(["affectra", *sys.argv[1:]]),
     }
 
 
@@ -41,12 +42,14 @@ def fingerprint_corpora(manifest: pd.DataFrame, audio_hashes: Mapping[str, str])
         audio_hashes: SHA-256 of the audio file of each utterance key.
 
     Returns:
-        By corpus: utterances, speakers, and a SHA-256 over (utterance, class, audio), which changes with any of them.
+        By corpus: utterances, speakers, and a SHA-256 over (utterance, class, speaker, start, end, audio), which
+        changes with any of them.
     """
     corpora = {}
     for name, rows in manifest.assign(key=utterance_keys(manifest)).groupby("corpus"):
         content = sorted(
-            [key, target, audio_hashes[key]] for key, target in zip(rows["key"], rows["target"], strict=True)
+            [row["key"], row["target"], row["speaker"], str(row["start"]), str(row["end"]), audio_hashes[row["key"]]]
+            for row in rows.to_dict("records")
         )
         corpora[str(name)] = {
             "utterances": len(rows),
@@ -70,6 +73,8 @@ def _git_revision() -> str | None:
     """The revision of a source checkout, with "+" where it has uncommitted changes; None in an installed wheel."""
     here = Path(__file__).parent
     try:
+        # Installed into somebody's own repository, these files are not tracked there.
+        subprocess.run(["git", "ls-files", "--error-unmatch", "run.py"], cwd=here, capture_output=True, check=True)
         revision = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True)
         changes = subprocess.run(["git", "diff", "--quiet", "HEAD"], cwd=here, capture_output=True)
     except (OSError, subprocess.CalledProcessError):

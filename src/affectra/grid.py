@@ -5,8 +5,10 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
 
+from affectra.errors import AffectraError
 from affectra.training.fold import FoldJob, run_fold
 
 
@@ -32,6 +34,10 @@ def run_jobs(jobs: Sequence[FoldJob], n_processes: int, on_done: Callable[[FoldJ
         for future in as_completed(futures):
             future.result()
             on_done(futures[future])
+    except BrokenProcessPool as error:
+        raise AffectraError(
+            "a process of --jobs was killed, often for want of memory; fewer --jobs, then --resume"
+        ) from error
     except BaseException:
         for process in list(pool._processes.values()):
             process.kill()  # not terminate: Lightning catches that signal

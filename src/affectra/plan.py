@@ -13,7 +13,7 @@ from affectra.config import Recipe, RecipeDocument, load_recipe
 from affectra.corpora import CORPORA
 from affectra.corpora.recordings import check_audio
 from affectra.corpora.sources import open_corpus
-from affectra.corpora.utterance import Corpus
+from affectra.corpora.utterance import Corpus, utterance_keys
 from affectra.errors import ConfigError, CorpusError
 from affectra.features import FRONT_ENDS
 from affectra.files import read_json
@@ -34,7 +34,7 @@ class Data:
         corpora: as opened.
         labelled: rows with a class.
         splits: who is in which fold.
-        synthetic: whether all speech is synthetic.
+        synthetic: whether some of the speech is synthetic.
     """
 
     corpora: tuple[Corpus, ...]
@@ -101,7 +101,7 @@ def plan_run(
         AffectraError: whatever is wrong, before anything is written.
     """
     overrides = dict(settings or {})
-    if protocol is not None:
+    if protocol is not None and protocol != load_recipe(recipe).recipe.protocol.name:
         overrides = {"protocol": {"name": protocol, "options": {}}, **overrides}
     if task is not None:
         overrides["task"] = task
@@ -113,6 +113,7 @@ def plan_run(
     names = [corpus.name for corpus in opened]
     if len(set(names)) < len(names):
         raise CorpusError(f"corpora are named {', '.join(names)}; give each a name of its own, --corpus NAME=...")
+    document = load_recipe(recipe, {**overrides, "corpora": names})
     manifest = pd.concat([corpus.manifest for corpus in opened], ignore_index=True)
     held = [name for corpus in opened for name in corpus.manifest["corpus"].unique()]
     if doubled := sorted({name for name in held if held.count(name) > 1}):
@@ -121,8 +122,10 @@ def plan_run(
         check_audio(corpus)
     labelled = map_labels(manifest, document.recipe.task)
     chosen = document.recipe.protocol
-    splits = apply_protocol(chosen.name, labelled.manifest, chosen.options)
-    synthetic = all(name in CORPORA and CORPORA[name].synthetic for name in manifest["corpus"].unique())
+    keys = set(utterance_keys(labelled.manifest))
+    left_out = set(utterance_keys(manifest)) - keys
+    splits = apply_protocol(chosen.name, labelled.manifest, chosen.options, left_out=left_out)
+    synthetic = any(name in CORPORA and CORPORA[name].synthetic for name in manifest["corpus"].unique())
     folder = Path(out) if out else Path("runs") / f"{document.recipe.name}-{'+'.join(names)}"
     plan = Plan(document, Data(opened, labelled, splits, synthetic), folder)
     Recognizer(plan.specification)  # the parts fit together
@@ -191,6 +194,6 @@ def _estimate_minutes(plan: Plan, recognizer: Recognizer, n_processes: int) -> f
 def n_threads(plan: Plan, n_processes: int) -> int:
     """Threads of torch in each process; a resumed run keeps those it began with, since sums depend on them."""
     environment = plan.folder / "environment.json"
-    if environment.is_file():
-        return int(read_json(environment)["threads"])
+    if (plan.folder / "recipe.yaml").is_file() and environment.is_file():
+        return int(read_json(environment).get("threads", 1))
     return max(1, torch.get_num_threads() // n_processes)  # as many as cores, or $OMP_NUM_THREADS

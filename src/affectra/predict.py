@@ -127,6 +127,8 @@ class Model:
         classes: Sequence[str],
         abstain: bool,
     ) -> Prediction:
+        if not np.isfinite(probabilities).all():
+            raise CheckpointError(f"model {self.name}: its scores are no numbers; the weights are damaged")
         offered = self.offered(classes)
         calibrated = self.calibration.apply(probabilities)[[self.classes.index(name) for name in offered]]
         calibrated = calibrated / calibrated.sum()

@@ -5,6 +5,9 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Generic, TypeVar
 
+from pydantic import TypeAdapter, ValidationError
+from pydantic.errors import PydanticSchemaGenerationError
+
 from affectra.errors import ConfigError
 
 T = TypeVar("T", bound=Callable[..., Any])
@@ -93,6 +96,21 @@ def check_options(
     for option in options:
         if option not in offered:
             raise ConfigError(f"{label}: " + unknown_name("option", option, offered))
+        _check_value(f"{label}: option {option}", offered[option].annotation, options[option])
     missing = [name for name, p in offered.items() if p.default is p.empty and name not in options]
     if missing:
         raise ConfigError(f"{label}: option(s) missing: {', '.join(missing)}")
+
+
+def _check_value(place: str, annotation: Any, value: Any) -> None:
+    """Raise a `ConfigError` unless a value has the type its parameter is annotated with."""
+    if annotation is inspect.Parameter.empty:
+        return
+    try:
+        adapter = TypeAdapter(annotation)
+    except PydanticSchemaGenerationError:
+        return  # a type of another library, which checks it itself
+    try:
+        adapter.validate_python(value, strict=True)
+    except ValidationError as error:
+        raise ConfigError(f"{place}: {error.errors()[0]['msg'].lower()}, found {value!r}") from error

@@ -45,7 +45,7 @@ def execute(
         ConfigError: the directory holds something else, or a different run.
         AudioError: recordings that are refused.
     """
-    _claim(plan, resume)
+    claim(plan, resume)
     cached = _features(plan, say)
     threads = n_threads(plan, n_processes)
     labelled = plan.data.labelled
@@ -59,6 +59,7 @@ def execute(
         "seeds": list(range(plan.recipe.seeds)),
     }
     with _alone_in(plan.folder):
+        claim(plan, resume)  # again: another process may have finished meanwhile
         _begin(plan, environment, resume)
         scores = _run_folds(plan, _jobs(plan, cached, threads), n_processes, say)
         write_calibration(plan.folder, read_predictions(plan.folder / "predictions.csv"), labelled.classes)
@@ -108,11 +109,11 @@ def _run_folds(plan: Plan, jobs: list[FoldJob], n_processes: int, say: Callable[
     return scores
 
 
-def _claim(plan: Plan, resume: bool) -> None:
-    """Refuse a directory that holds something else."""
+def claim(plan: Plan, resume: bool) -> None:
+    """Refuse with a `ConfigError` a directory that holds something else, or another run."""
     if plan.folder.is_file():
         raise ConfigError(f"{plan.folder}: is a file; --out is a directory")
-    if plan.folder.is_dir() and any(path.name != LOCK for path in plan.folder.iterdir()):
+    if plan.folder.is_dir() and any(not path.name.startswith(".") for path in plan.folder.iterdir()):
         if not (plan.folder / "recipe.yaml").is_file():
             raise ConfigError(f"{plan.folder}: not empty and not a run directory; give another --out")
         if not resume:

@@ -66,6 +66,8 @@ def write_corpus(corpus: Corpus, path: str | Path) -> None:
     lie outside it.
     """
     path = Path(path)
+    if path.suffix not in MANIFEST_SUFFIXES:
+        raise CorpusError(f"{path}: a manifest ends in .csv or .parquet")
     for table, content in corpus.tables.items():
         _write_table(content, path.with_name(f"{path.stem}.{table}.csv"))
     write_json(_origin_file(path), {"corpus": corpus.name, "root": str(corpus.root.resolve())})

@@ -181,6 +181,13 @@ def validate_manifest(frame: pd.DataFrame, source: str, corpus: str) -> pd.DataF
     if len(doubled):
         name = manifest.at[doubled[0], "utterance"]
         raise CorpusError(f"{source}: row {doubled[0] + 2}: the utterance {name!r} stands there twice")
+    for column in ("utterance", "speaker", "session", "split"):  # "s1 " beside "s1" would be another speaker
+        spaced = manifest.index[manifest[column] != manifest[column].str.strip()]
+        if len(spaced):
+            found = manifest.at[spaced[0], column]
+            raise CorpusError(
+                f"{source}: row {spaced[0] + 2}: {column} is {found!r}, with space around it; take it off"
+            )
     _check_words(manifest, "gender", GENDERS, source)
     _check_words(manifest, "style", STYLES, source)
     backwards = manifest.index[manifest["end"] <= manifest["start"].fillna(0.0)]

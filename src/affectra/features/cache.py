@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -46,6 +47,6 @@ def load_frames(path: Path) -> npt.NDArray[np.float16] | None:
     """Frames (frame, feature) as a read-only memory map, or None where there are none that can be read."""
     try:
         frames: npt.NDArray[np.float16] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (FileNotFoundError, ValueError, EOFError):  # a file cut off by a full disk is computed again
+    except (FileNotFoundError, ValueError, EOFError, BadZipFile):  # a file cut off by a full disk is computed again
         return None
     return frames

@@ -76,6 +76,10 @@ class Spectrogram(nn.Module):
                 f"spectrogram: needs 0 < window_length <= n_fft, 0 < n_bins <= n_fft/2 + 1 and hop_length >= 1, found "
                 f"window_length={window_length}, n_fft={n_fft}, n_bins={n_bins}, hop_length={hop_length}"
             )
+        if sample_rate < 1000 or n_fft > sample_rate:
+            raise ConfigError(
+                f"spectrogram: needs sample_rate >= 1000 Hz and n_fft of at most a second, found {sample_rate}, {n_fft}"
+            )
         if pool_bins < 1 or n_bins % pool_bins:
             raise ConfigError(f"spectrogram: pool_bins={pool_bins} does not divide n_bins={n_bins}")
         self.sample_rate, self.window_length, self.hop_length = sample_rate, window_length, hop_length

@@ -54,6 +54,10 @@ class AttentionCnn(nn.Module):
             raise ConfigError(f"attention-cnn: {len(channels)} channels but {len(pooled)} values in pooled")
         if pooling not in get_args(Pooling):
             raise ConfigError(f"attention-cnn: pooling is one of {', '.join(get_args(Pooling))}, found {pooling!r}")
+        if any(len(size) != 2 for size in (filter_a, filter_b)):
+            raise ConfigError("attention-cnn: filter_a and filter_b are pairs, frequency bins and frames")
+        if min(n_filters, first_stride, *channels, *filter_a, *filter_b) < 1:
+            raise ConfigError("attention-cnn: filters, channels and strides are numbers from 1 on")
         self.n_features = n_features
         self.first_stride = first_stride
         self.tall = _convolution(1, n_filters, filter_a, first_stride)

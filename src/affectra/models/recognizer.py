@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from affectra import __version__
+from affectra.config import SegmentPlan
 from affectra.errors import CheckpointError, ConfigError
 from affectra.features import FRONT_ENDS
 from affectra.features.normalization import Normalization
@@ -22,6 +23,8 @@ from affectra.models.layers import Output
 from affectra.segments import segment_starts
 
 FORMAT = 1
+# What numbers and shapes that no recipe makes can lead to when a module is built from them.
+DAMAGE = (ValueError, KeyError, TypeError, AttributeError, RuntimeError, OverflowError, MemoryError, RecursionError)
 BATCH_SEGMENTS = 32  # bounds the memory of a long recording
 
 
@@ -179,9 +182,15 @@ def load_checkpoint(folder: str | Path) -> Recognizer:
                 f"{folder}/model.json: written by another version of Affectra ({content['affectra']})"
             )
         del content["affectra"]
-        recognizer = Recognizer(Specification(**{**content, "classes": tuple(content["classes"])}))
-    except (ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
-        raise CheckpointError(f"{folder}/model.json: damaged or not a model: {error}") from error
+        content["classes"] = tuple(content["classes"])
+        SegmentPlan.model_validate(content["segments"])
+        if len(set(content["classes"])) < max(2, len(content["classes"])) or not all(
+            isinstance(name, str) for name in content["classes"]
+        ):
+            raise CheckpointError(f"{folder}/model.json: needs classes with different names")
+        recognizer = Recognizer(Specification(**content))
+    except (*DAMAGE, ConfigError) as error:
+        raise CheckpointError(f"{folder}/model.json: damaged or not a model: {str(error).splitlines()[0]}") from error
     try:
         recognizer.load_state_dict(load_file(folder / "model.safetensors"))
     except (SafetensorError, RuntimeError) as error:

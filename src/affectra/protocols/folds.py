@@ -107,11 +107,13 @@ def check_folds(folds: list[Fold], manifest: pd.DataFrame, source: str) -> bool:
         source: the protocol's name or file, for messages.
 
     Raises:
-        ProtocolError: an unknown or doubled utterance, one on two sides of a fold, or an empty train or test part.
+        ProtocolError: an unknown or doubled utterance, one on two sides of a fold or tested twice, or an empty train or
+            test part.
     """
     keys = utterance_keys(manifest)
     voices = dict(zip(keys, zip(manifest["corpus"], manifest["speaker"], strict=True), strict=True))
     independent = bool((manifest["speaker"] != "").all())
+    tested: dict[str, int] = {}
     for k, fold in enumerate(folds):
         seen: dict[str, str] = {}
         for part in PARTS:
@@ -121,6 +123,10 @@ def check_folds(folds: list[Fold], manifest: pd.DataFrame, source: str) -> bool:
                 if key in seen:
                     raise ProtocolError(f"{source}: fold {k}: {key!r} is in {seen[key]} and in {part}")
                 seen[key] = part
+        for key in fold.test:
+            if key in tested:
+                raise ProtocolError(f"{source}: {key!r} is tested in fold {tested[key]} and in fold {k}")
+            tested[key] = k
         for part in ("train", "test"):
             if not getattr(fold, part):
                 raise ProtocolError(f"{source}: fold {k}: the {part} part is empty")

@@ -1,7 +1,7 @@
 """The named protocols: each a function from utterances to folds."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import pandas as pd
 
 from affectra.corpora.utterance import utterance_keys
 from affectra.errors import ConfigError, ProtocolError
-from affectra.protocols.folds import Fold, Splits, check_folds, read_splits
+from affectra.protocols.folds import PARTS, Fold, Splits, check_folds, read_splits
 from affectra.registry import check_options, unknown_name
 
 
@@ -52,13 +52,16 @@ def check_protocol(name: str, options: Mapping[str, Any]) -> None:
     check_options(f"protocol {name}", PROTOCOLS[name].folds, options, also=("manifest",))
 
 
-def apply_protocol(name: str, manifest: pd.DataFrame, options: Mapping[str, Any] | None = None) -> Splits:
+def apply_protocol(
+    name: str, manifest: pd.DataFrame, options: Mapping[str, Any] | None = None, *, left_out: Collection[str] = ()
+) -> Splits:
     """Put utterances into folds.
 
     Args:
         name: a name from `PROTOCOLS`.
         manifest: the utterances that take part, e.g. those a task has a class for.
         options: the protocol's options.
+        left_out: keys of utterances that take no part, which a file of folds may name all the same.
 
     Raises:
         ConfigError: unknown protocol or option.
@@ -70,7 +73,10 @@ def apply_protocol(name: str, manifest: pd.DataFrame, options: Mapping[str, Any]
     if keys.duplicated().any():
         raise ProtocolError(f"protocol {name}: {keys[keys.duplicated()].iloc[0]!r} stands in the manifests twice")
     protocol = PROTOCOLS[name]
-    folds = protocol.folds(manifest, **options)
+    folds = [
+        Fold(*(tuple(key for key in getattr(fold, part) if key not in left_out) for part in PARTS))
+        for fold in protocol.folds(manifest, **options)
+    ]
     independent = check_folds(folds, manifest, f"protocol {name}")
     assert independent or not protocol.speaker_independent, f"protocol {name} broke its promise"
     return Splits(name, protocol.version, independent, _stated(protocol, options), tuple(folds))
@@ -146,7 +152,9 @@ def kfold_speaker(manifest: pd.DataFrame, k: int = 5, dev: bool = True) -> list[
         ProtocolError: fewer speakers than folds.
     """
     voices = _voices(manifest, "kfold-speaker")
-    people = sorted(set(zip(manifest["corpus"], manifest["gender"], voices, strict=True)))
+    genders = manifest["gender"].groupby(voices).max()  # a speaker whose gender some rows leave open is one speaker
+    corpora = manifest["corpus"].groupby(voices).first()
+    people = sorted(zip(corpora, genders, genders.index, strict=True))
     groups = {voice: i % k for i, (_, _, voice) in enumerate(people)}
     if k < 2 or len(groups) < k:
         raise ProtocolError(

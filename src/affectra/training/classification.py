@@ -27,8 +27,13 @@ def check_training(plan: TrainingPlan) -> None:
     """Raise a `ConfigError` for an unknown optimizer or option, before any corpus is read."""
     if plan.optimizer.name not in OPTIMIZERS:
         raise ConfigError(unknown_name("optimizer", plan.optimizer.name, OPTIMIZERS))
-    constructor = OPTIMIZERS[plan.optimizer.name]
-    check_options(f"optimizer {plan.optimizer.name!r}", constructor, plan.optimizer.options, also=("params",))
+    constructor: Any = OPTIMIZERS[plan.optimizer.name]
+    label = f"optimizer {plan.optimizer.name!r}"
+    check_options(label, constructor, plan.optimizer.options, also=("params",))
+    try:
+        constructor([nn.Parameter(torch.zeros(1))], **plan.optimizer.options)
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"{label}: {error}") from error
 
 
 def learning_rate_factor(schedule: Schedule, epoch: int, n_epochs: int) -> float:

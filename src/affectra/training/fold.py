@@ -16,6 +16,7 @@ from lightning.pytorch.callbacks import RichProgressBar
 from safetensors.numpy import save_file
 
 from affectra.config import TrainingPlan
+from affectra.errors import AffectraError
 from affectra.files import atomic_path, write_json
 from affectra.models.recognizer import Recognizer, Specification, load_checkpoint, save_checkpoint
 from affectra.training.classification import Classification
@@ -138,6 +139,8 @@ def _predict(recognizer: Recognizer, job: FoldJob) -> None:
     rows, embeddings, maps = [], [], {}
     for example in job.test:
         output = recognizer.recognize(example.load())
+        if not np.isfinite(output.probabilities).all():
+            raise AffectraError(f"{job.folder}: the scores of {example.key} are no numbers; look at its audio")
         embeddings.append(output.embedding)
         if example.key in shown and output.attention is not None:
             maps[example.key] = output.attention

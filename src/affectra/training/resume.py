@@ -7,10 +7,11 @@ from typing import Any
 
 import torch
 from lightning.pytorch.plugins.io import CheckpointIO
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from affectra.errors import CheckpointError
 from affectra.files import atomic_path
 
 
@@ -30,9 +31,12 @@ class SafetensorsCheckpointIO(CheckpointIO):
     ) -> dict[str, Any]:
         """Read what `save_checkpoint` wrote."""
         del weights_only
-        with safe_open(Path(path), framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not a mapping
-            decoded: dict[str, Any] = _decode(json.loads(file.metadata()["structure"]), tensors)
+        try:
+            with safe_open(Path(path), framework="pt") as file:
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not a mapping
+                decoded: dict[str, Any] = _decode(json.loads(file.metadata()["structure"]), tensors)
+        except (SafetensorError, ValueError, KeyError, TypeError) as error:
+            raise CheckpointError(f"{path}: damaged; remove it and this fold starts again") from error
         if isinstance(map_location, str | torch.device):
             decoded["state_dict"] = {k: v.to(map_location) for k, v in decoded["state_dict"].items()}
         return decoded
