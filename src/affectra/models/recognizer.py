@@ -190,7 +190,8 @@ def load_checkpoint(folder: str | Path) -> Recognizer:
             raise CheckpointError(f"{folder}/model.json: needs classes with different names")
         recognizer = Recognizer(Specification(**content))
     except (*DAMAGE, ConfigError) as error:
-        raise CheckpointError(f"{folder}/model.json: damaged or not a model: {str(error).splitlines()[0]}") from error
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise CheckpointError(f"{folder}/model.json: damaged or not a model: {reason}") from error
     try:
         recognizer.load_state_dict(load_file(folder / "model.safetensors"))
     except (SafetensorError, RuntimeError) as error:
