@@ -191,12 +191,6 @@ def test_resuming_trains_only_the_epochs_that_are_left(
     assert (tmp_path / "run" / "predictions.csv").read_bytes() == (finished / "predictions.csv").read_bytes()
 
 
-def test_jobs_are_processes_of_their_own(tone_manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("affectra.grid.run_fold", None)  # what this process could call
-    with pytest.raises(TypeError):
-        execute(two_fold_plan(tone_manifest, tmp_path / "here", "training.epochs=1"))
-
-
 def test_the_training_segments_have_the_training_shift(tone_manifest: Path, tmp_path: Path) -> None:
     plan = two_fold_plan(tone_manifest, tmp_path / "run")
     recognizer = Recognizer(plan.specification)
