@@ -200,8 +200,13 @@ def test_full_layouts_have_the_published_counts(key: str, tmp_path: Path) -> Non
 
 
 def test_an_unknown_corpus_names_the_nearest() -> None:
-    with pytest.raises(CorpusError, match="unknown corpus 'emo-db'; did you mean 'emodb'"):
-        find_corpus("emo-db")
+    with pytest.raises(CorpusError, match="unknown corpus 'emodbb'; did you mean 'emodb'"):
+        find_corpus("emodbb")
+
+
+@pytest.mark.parametrize("spelling", ["EMO-DB", "emo_db", "Emo DB"])
+def test_a_corpus_is_found_under_other_spellings(spelling: str) -> None:
+    assert find_corpus(spelling) is CORPORA["emodb"]
 
 
 def test_linked_folders_are_followed_once(tmp_path: Path) -> None:

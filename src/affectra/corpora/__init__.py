@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from affectra.corpora import emodb, nemo, ravdess, savee, synthetic
 from affectra.corpora.utterance import Corpus, CorpusInfo
 from affectra.errors import CorpusError
-from affectra.registry import unknown_name
+from affectra.registry import check_options, unknown_name
 
 CORPORA: Mapping[str, CorpusInfo] = {
     module.INFO.name: module.INFO for module in (emodb, nemo, ravdess, savee, synthetic)
@@ -14,20 +15,29 @@ CORPORA: Mapping[str, CorpusInfo] = {
 
 
 def find_corpus(name: str) -> CorpusInfo:
-    """What is known of a corpus.
+    """What is known of a corpus; its name may be spelt with other case, hyphens and spaces ("EMO-DB").
 
     Raises:
         CorpusError: unknown, with the nearest known name.
     """
-    if name not in CORPORA:
+    plain = "".join(letter for letter in name.casefold() if letter.isalnum())
+    if plain not in CORPORA:
         raise CorpusError(unknown_name("corpus", name, CORPORA))
-    return CORPORA[name]
+    return CORPORA[plain]
 
 
-def read_corpus(name: str, root: str | Path) -> Corpus:
+def read_corpus(name: str, root: str | Path, options: Mapping[str, Any] | None = None) -> Corpus:
     """Read a known corpus from its folder.
+
+    Args:
+        name: the corpus.
+        root: its folder.
+        options: of its reader.
 
     Raises:
         CorpusError: unknown corpus, or nothing of it in `root`.
+        ConfigError: an option that its reader does not have.
     """
-    return find_corpus(name).read(Path(root))
+    info = find_corpus(name)
+    check_options(f"corpus {info.name}", info.read, options or {}, also=("root",))
+    return info.read(Path(root), **(options or {}))

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path, PurePosixPath
 
-from affectra.corpora.tree import Row, read_named_files
+from affectra.corpora.tree import Row, read_named_files, unknown_code
 from affectra.corpora.utterance import Corpus, CorpusInfo
 
 NAME = re.compile(r"(?P<speaker>\d\d)(?P<sentence>[ab]\d\d)(?P<emotion>[A-Z])[a-z]")
@@ -47,11 +47,9 @@ def _parse(file: PurePosixPath) -> Row | str:
     if match is None:
         return "not a name of EMO-DB such as 03a01Fa"
     speaker, sentence, emotion = match["speaker"], match["sentence"], match["emotion"]
-    for kind, code, known in (
-        ("speaker", speaker, GENDERS), ("text", sentence, SENTENCES), ("emotion", emotion, EMOTIONS)
-    ):  # fmt: skip
-        if code not in known:
-            return f"unknown {kind} code {code!r}, expected one of {' '.join(sorted(known))}"
+    fault = unknown_code(("speaker", speaker, GENDERS), ("text", sentence, SENTENCES), ("emotion", emotion, EMOTIONS))
+    if fault:
+        return fault
     return {
         "utterance": file.stem,
         "speaker": speaker,

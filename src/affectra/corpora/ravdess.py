@@ -4,7 +4,7 @@ import re
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from affectra.corpora.tree import Row, condense, read_named_files
+from affectra.corpora.tree import Row, condense, read_named_files, unknown_code
 from affectra.corpora.utterance import Corpus, CorpusInfo
 
 EMOTIONS = {
@@ -46,13 +46,13 @@ def _parse(file: PurePosixPath) -> Row | str:
         return f"a video (modality {modality}), and only audio (03) is read"
     if channel == "02":
         return "a song (vocal channel 02), and only speech (01) is read"
-    for kind, code, known in (
+    fault = unknown_code(
         ("modality", modality, ("03",)), ("vocal channel", channel, ("01",)), ("emotion", emotion, EMOTIONS),
         ("intensity", intensity, INTENSITIES), ("statement", statement, SENTENCES),
         ("repetition", repetition, REPETITIONS), ("actor", actor, ACTORS),
-    ):  # fmt: skip
-        if code not in known:
-            return f"unknown {kind} code {code!r}, expected one of {' '.join(known)}"
+    )  # fmt: skip
+    if fault:
+        return fault
     return {
         "utterance": file.stem,
         "speaker": actor,

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from affectra.corpora import CORPORA, find_corpus, read_corpus
+from affectra.corpora import find_corpus, read_corpus
 from affectra.corpora.utterance import Corpus, read_manifest, write_manifest
 from affectra.errors import CorpusError
 from affectra.files import read_json, write_json
@@ -37,11 +37,13 @@ def open_corpus(source: str) -> Corpus:
         return _from_manifest(path, name)
     if not path.is_dir():
         raise CorpusError(f"corpus {name}: {path} is neither a folder nor a manifest (.csv, .parquet)")
-    if name not in CORPORA:
+    try:
+        find_corpus(name)
+    except CorpusError as error:
         raise CorpusError(
-            f"corpus {name}: no reader of that name (known: {', '.join(sorted(CORPORA))}); for your own folder run "
+            f"{error}; for your own folder run "
             f"`affectra prepare folder --root {path} --out {path / 'manifest.csv'}` and give that file"
-        )
+        ) from error
     return read_corpus(name, path)
 
 

@@ -3,7 +3,7 @@
 import os
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn
 
@@ -94,6 +94,19 @@ def condense(faults: Iterable[Fault]) -> tuple[str, ...]:
         else:
             lines += [f"{file}: {message}" for file in files]
     return tuple(lines)
+
+
+def unknown_code(*codes: tuple[str, str, Collection[str]]) -> str | None:
+    """What is wrong with the codes of a name, each (kind, code, known codes); None if all are known.
+
+    Example:
+        >>> unknown_code(("text", "a01", ["a01", "a02"]), ("emotion", "Q", ["N", "W"]))
+        "unknown emotion code 'Q', expected one of N W"
+    """
+    for kind, code, known in codes:
+        if code not in known:
+            return f"unknown {kind} code {code!r}, expected one of {' '.join(sorted(known))}"
+    return None
 
 
 def read_named_files(corpus: str, root: Path, parse: Callable[[PurePosixPath], Row | str], expected: str) -> Corpus:

@@ -16,7 +16,7 @@ from affectra.registry import unknown_name
 TEXT_COLUMNS = (
     "utterance",  # unique in the corpus
     "corpus",
-    "file",  # relative to the manifest's root, forward slashes
+    "file",  # relative to the manifest's root, forward slashes; empty where there is text alone
     "speaker",  # unique in the corpus
     "gender",
     "language",  # BCP 47
@@ -77,8 +77,10 @@ class CorpusInfo:
         languages: BCP 47 tags.
         licence: licence or terms of use.
         access: how to get it, in one sentence.
-        read: reader: folder -> `Corpus`; a `CorpusError` says what was expected there.
-        expected: published counts, any of "utterances", "speakers" (numbers) and "emotion" (counts by word).
+        read: reader: folder -> `Corpus`, with options of its own where the corpus leaves a choice; a `CorpusError` says
+            what was expected there.
+        expected: published counts, any of "utterances", "speakers", "sessions", "dialogues" (numbers), "emotion", "style",
+            "split" (counts by word) and "tasks" (counts by class of a task).
         synthetic: whether the speech is synthetic, so that each result on it says so.
     """
 
@@ -87,7 +89,7 @@ class CorpusInfo:
     languages: tuple[str, ...]
     licence: str
     access: str
-    read: Callable[[Path], Corpus]
+    read: Callable[..., Corpus]
     expected: Mapping[str, Any] = field(default_factory=dict)
     synthetic: bool = False
 
@@ -173,10 +175,12 @@ def validate_manifest(frame: pd.DataFrame, source: str, corpus: str) -> pd.DataF
     manifest.loc[manifest["corpus"] == "", "corpus"] = corpus
     if manifest.empty:
         raise CorpusError(f"{source}: the manifest has no rows")
-    for column in ("utterance", "file"):
-        empty = manifest.index[manifest[column] == ""]
-        if len(empty):
-            raise CorpusError(f"{source}: row {empty[0] + 2}: {column} is empty")
+    nameless = manifest.index[manifest["utterance"] == ""]
+    if len(nameless):
+        raise CorpusError(f"{source}: row {nameless[0] + 2}: utterance is empty")
+    nothing = manifest.index[(manifest["file"] == "") & (manifest["text"] == "")]
+    if len(nothing):
+        raise CorpusError(f"{source}: row {nothing[0] + 2}: file is empty, and so is text")
     doubled = manifest.index[manifest.duplicated(["corpus", "utterance"])]
     if len(doubled):
         name = manifest.at[doubled[0], "utterance"]
