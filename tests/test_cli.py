@@ -41,7 +41,7 @@ def test_help_imports_nothing_heavy() -> None:
         (["split", "loso", "nothing.csv", "--out", "x.json"], "no such manifest"),
         (["prepare", "emodbb", "--root", ".", "--out", "m.csv"], "did you mean 'emodb'"),
         (["prepare", "folder", "--root", "nowhere", "--out", "m.csv"], "nowhere"),
-        (["prepare", "emodb", "--root", ".", "--out", "m.csv", "--speaker-pattern", "(x)"], "belongs to the corpus"),
+        (["prepare", "emodb", "--root", ".", "--out", "m.csv", "--speaker-pattern", "(x)"], "takes no option"),
         (["doctor", "ravdes", "--root", "."], "did you mean 'ravdess'"),
         (["report", "nowhere"], "nowhere"),
         (["predict", "a.wav", "--model", "nowhere"], "nowhere"),

@@ -1,6 +1,7 @@
 """The doctor finds every fault that is planted, names its file, and finds nothing in a healthy corpus."""
 
 import json
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -69,6 +70,52 @@ def test_a_healthy_corpus_has_no_findings(healthy: Corpus) -> None:
     assert diagnosis.counts["speaker"] == {f"S{k}": 2 for k in range(4)}
     assert diagnosis.counts["seconds"] == pytest.approx(N_FILES)
     check_audio(healthy)
+
+
+def test_published_counts_of_groups_words_and_tasks_stand_beside_those_found(healthy: Corpus) -> None:
+    manifest = healthy.manifest.assign(session="1", style="acted", emotion=["anger", "excitement"] * (N_FILES // 2))
+    tasks = {"emotion4": {"anger": 4, "happiness": 5}, "emotion4-strict": {"anger": 4}}
+    info = published(utterances=N_FILES, sessions=2, style={"acted": 7, "scripted": 1}, tasks=tasks)
+    diagnosis = examine(replace(healthy, manifest=manifest), info)
+    assert found(diagnosis, "warning", "", "1 sessions, published 2")
+    assert found(diagnosis, "error", "", "8 utterances of acted, published 7; it cannot be this corpus")
+    assert found(diagnosis, "warning", "", "0 utterances of scripted, published 1")
+    assert found(diagnosis, "warning", "", "4 utterances of task emotion4, happiness, published 5")
+    assert found(diagnosis, "warning", "", "0 utterances of task emotion4-strict, anger")  # one class is no task
+    text = "\n".join(diagnosis.lines())
+    assert "1 (published 2) sessions" in text and "task emotion4: anger 4, happiness 4 (published 5)" in text
+    assert json.loads(json.dumps(diagnosis.to_json()))["counts"]["tasks"]["emotion4"] == {"anger": 4, "happiness": 4}
+
+
+def test_text_without_audio_is_said_and_only_a_run_on_audio_refuses_it(healthy: Corpus) -> None:
+    part = change(change(healthy, "u1", text="Yes.", file=""), "u2", text="No.", file="")
+    diagnosis = examine(part)
+    assert found(diagnosis, "warning", "", "2 of 8 utterances have text and no audio") and diagnosis.ok
+    assert not any("same stretch" in finding.message for finding in diagnosis.faults)
+    assert diagnosis.counts["files"] == N_FILES - 2
+    with pytest.raises(AudioError, match=r"mine: 2 of 8 utterances have text and no audio, the first is u1"):
+        check_audio(part)
+    text_alone = replace(healthy, manifest=healthy.manifest.assign(file="", text="Yes."))
+    assert found(examine(text_alone), "note", "", "8 of 8 utterances have text and no audio")
+
+
+def test_memory_does_not_grow_with_the_corpus_and_progress_is_told_file_by_file(tmp_path: Path) -> None:
+    write(tmp_path / "0.wav", speech(0, 20.0))
+    for k in range(1, 120):
+        (tmp_path / f"{k}.wav").hardlink_to(tmp_path / "0.wav")
+
+    def peak(n_files: int) -> int:
+        rows = [{"utterance": f"u{k}", "file": f"{k}.wav", "speaker": "S", "emotion": "anger"} for k in range(n_files)]
+        calls: list[tuple[int, int]] = []
+        tracemalloc.start()
+        examine(Corpus("m", tmp_path, manifest_from_rows(rows, "m")), progress=lambda *done: calls.append(done))
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert calls == [(k, n_files) for k in range(1, n_files + 1)]
+        return peak
+
+    few, many = peak(10), peak(120)
+    assert (many - few) / 110 < 10_000, "a file more keeps its facts, not its 1.28 MB of samples"
 
 
 # ---- broken files: a run refuses them

@@ -38,6 +38,7 @@ def predictions(n_seeds=1, n_speakers=4, n_utterances=15, corpora=("emodb",)):
 
 def scores_of(table, n_folds=4, n_seeds=1, **changes):
     arguments = {"task": "emotion", "protocol": PROTOCOL, "paper": None, "synthetic": False, **changes}
+    arguments = {"normalization": {"mode": "none", "transductive": False}, "leaks": [], **arguments}
     return evaluate(table, CLASSES, n_folds=n_folds, n_seeds=n_seeds, **arguments)
 
 

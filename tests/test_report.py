@@ -52,7 +52,19 @@ def history(n_epochs=4, dev=True):
     )
 
 
-def fake_run(folder, table=None, n_folds=4, n_seeds=1, recipe=RECIPE, independent=True, synthetic=False, stages=("",)):
+def fake_run(
+    folder,
+    table=None,
+    n_folds=4,
+    n_seeds=1,
+    recipe=RECIPE,
+    independent=True,
+    synthetic=False,
+    stages=("",),
+    transductive=False,
+    leaks=(),
+    comparable=False,
+):
     table = predictions(n_seeds=n_seeds) if table is None else table
     protocol = {"name": "loso", "version": 2, "hash": HASH, "speaker_independent": independent}
     scores = evaluate(
@@ -62,8 +74,10 @@ def fake_run(folder, table=None, n_folds=4, n_seeds=1, recipe=RECIPE, independen
         protocol=protocol,
         n_folds=n_folds,
         n_seeds=n_seeds,
-        paper={"results": {"ua": 0.68}},
+        paper={"results": {"ua": 0.68}} if comparable else None,
         synthetic=synthetic,
+        normalization={"mode": "speaker" if transductive else "none", "transductive": transductive},
+        leaks=leaks,
     )
     write_text(folder / "recipe.yaml", recipe)
     write_json(folder / "scores.json", scores)
@@ -77,7 +91,8 @@ def fake_run(folder, table=None, n_folds=4, n_seeds=1, recipe=RECIPE, independen
         "command": "affectra run tiny --corpus emodb=data/emodb",
         "synthetic": synthetic,
         "corpora": {"emodb": {"utterances": 48, "speakers": 4, "fingerprint": "c0ffee"}},
-        "labels": {"task": "emotion", "classes": CLASSES, "dropped": {"calm": 7}},
+        "labels": {"task": "emotion", "classes": CLASSES, "dropped": {"calm": 7}, "excluded": {}},
+        "audit": {"verdict": "leak" if leaks else "clean", "leaks": list(leaks), "lines": ["fold 0: clean"]},
         "seconds": 3725.2,
     }
     write_json(folder / "environment.json", environment)
@@ -133,8 +148,25 @@ def test_the_report_says_what_was_measured_and_how(tmp_path):
     for text in both(run):
         for fact in facts:
             assert fact in text, fact
-        for loud in ("SPEAKER-DEPENDENT", "PARTIAL", "synthetic"):
+        for loud in ("SPEAKER-DEPENDENT", "PARTIAL", "synthetic", "LEAK", "TRANSDUCTIVE"):
             assert loud not in text
+
+
+def test_the_first_line_of_a_leaky_run_says_so(tmp_path):
+    _, markdown = both(fake_run(tmp_path, leaks=["speaker", "duplicate"]))
+    page = (tmp_path / "report.html").read_text().split("<header>")[1]
+    first_of_page = next(line for line in page.splitlines() if line)
+    for first in (first_of_page, markdown.splitlines()[0]):
+        assert "LEAK (speaker, duplicate)" in first
+    assert summary_line(read_json(tmp_path / "scores.json")).startswith("LEAK (speaker, duplicate), UA")
+
+
+def test_the_normalisation_is_always_named_and_loud_where_it_is_transductive(tmp_path):
+    for text in both(fake_run(tmp_path / "none")):
+        assert "Normalisation of features: none" in text
+    for text in both(fake_run(tmp_path / "speaker", transductive=True)):
+        assert "Normalisation of features: speaker, transductive" in text
+        assert "TRANSDUCTIVE" in text[: text.index("Results")]
 
 
 def test_the_page_asks_nothing_from_outside(tmp_path):
@@ -196,9 +228,9 @@ def test_each_result_on_synthetic_speech_says_so_in_its_line(tmp_path):
     assert all("(synthetic)" in line for line in lines)
 
 
-def test_the_papers_number_stands_bare_only_on_the_same_corpora_task_and_protocol(tmp_path):
+def test_the_papers_number_stands_bare_only_where_the_run_says_it_is_comparable(tmp_path):
     other = both(fake_run(tmp_path / "other"))
-    same = both(fake_run(tmp_path / "same", recipe=RECIPE.replace("[iemocap]", "[emodb]")))
+    same = both(fake_run(tmp_path / "same", comparable=True))
     none = both(fake_run(tmp_path / "none", recipe="name: ours\ndescription: Ours.\npaper:\nseeds: 1\n"))
     for text in other:
         assert "0.680 on iemocap, not comparable (emotion, loso)" in text
@@ -267,7 +299,7 @@ def test_a_missing_file_is_named(tmp_path, name):
     [
         ("scores.json", "{", "not readable"),
         ("scores.json", "[]", r"key\(s\) missing: protocol, task"),
-        ("environment.json", '{"corpora": {}}', r"key\(s\) missing: labels, command"),
+        ("environment.json", '{"corpora": {}}', r"key\(s\) missing: labels, audit, command"),
         ("recipe.yaml", "a: [", "not readable"),
         ("recipe.yaml", "", r"key\(s\) missing: name, description"),
         ("seed-0/fold-1/history.csv", "epoch,lr\n1,0.1\n", r"column\(s\) missing: train_loss"),
@@ -290,8 +322,13 @@ def test_the_summary_is_one_line_with_every_caveat():
     scores = {
         "metrics": {"ua": 0.5, "wa": 0.25}, "interval": {"ua": None}, "n_folds": 1, "n_seeds": 2, "complete": False,
         "folds_done": "1/2", "synthetic": True, "protocol": {"name": "random-80-20", "speaker_independent": False},
+        "leaks": ["speaker"], "normalization": {"mode": "corpus", "transductive": True},
     }  # fmt: skip
-    expected = "UA 0.500, WA 0.250, PARTIAL (1/2 folds), random-80-20, SPEAKER-DEPENDENT, synthetic"
+    expected = (
+        "LEAK (speaker), UA 0.500, WA 0.250, PARTIAL (1/2 folds), random-80-20, SPEAKER-DEPENDENT, "
+        "TRANSDUCTIVE (normalised per corpus), synthetic"
+    )
     assert summary_line(scores) == expected
     whole = {**scores, "complete": True, "synthetic": False, "interval": {"ua": [0.4, 0.6]}, "n_seeds": 1}
+    whole |= {"leaks": [], "normalization": {"mode": "corpus", "transductive": False}}
     assert summary_line(whole) == "UA 0.500 [0.40, 0.60], WA 0.250, 1 fold, random-80-20, SPEAKER-DEPENDENT"

@@ -20,7 +20,7 @@ from affectra.models.recognizer import Recognizer, load_checkpoint
 from affectra.plan import Plan, plan_run
 from affectra.run import collect, execute
 from affectra.training.classification import learning_rate_factor
-from affectra.training.data import EpochShuffle, Example, SegmentDataset
+from affectra.training.data import EpochShuffle, Example, SegmentDataset, group_statistics
 from affectra.training.history import History
 from affectra.training.resume import SafetensorsCheckpointIO
 
@@ -197,7 +197,7 @@ def test_the_training_segments_have_the_training_shift(tone_manifest: Path, tmp_
     frames = np.zeros((250, 100), dtype=np.float16)  # 5 s at 20 ms
     np.save(tmp_path / "frames.npy", frames)
     example = Example("u", "c", "s", 0, tmp_path / "frames.npy", len(frames))
-    train, test = (SegmentDataset([example], recognizer, train=train).places[:, 1].tolist() for train in (True, False))
+    train, test = (SegmentDataset([example], recognizer, train, {}).places[:, 1].tolist() for train in (True, False))
     assert train == [0, 50, 100, 150, 200] and test == list(range(0, 161, 20))
 
 
@@ -300,6 +300,52 @@ def test_train_normalization_is_that_of_all_frames_together() -> None:
     segments = torch.from_numpy(np.stack([together[:10], together[10:20]])).float()
     output = normalization(segments, torch.tensor([10, 4]))
     assert (output[1, 4:] == 0).all() and output[0].abs().sum() > 0
+
+
+@pytest.fixture
+def heard(tmp_path: Path) -> dict[str, Example]:
+    """Utterances a-d of speakers s0 and s1 of one corpus, with frames of their own levels."""
+    rng = np.random.default_rng(1)
+    examples = {}
+    for key, speaker, level in (("a", "s0", 0.0), ("b", "s0", 4.0), ("c", "s1", 9.0), ("d", "s1", 1.0)):
+        frames = rng.normal(level, 1 + level, (60, 3)).astype(np.float16)
+        np.save(tmp_path / f"{key}.npy", frames)
+        examples[key] = Example(key, "corpus", speaker, 0, tmp_path / f"{key}.npy", len(frames))
+    return examples
+
+
+def test_an_unheard_speaker_is_measured_over_all_its_test_utterances_and_a_heard_one_in_training_alone(
+    heard: dict[str, Example],
+) -> None:
+    a, b, c, d = heard.values()
+    groups = group_statistics("speaker", [a], [], [b, c, d])
+    np.testing.assert_allclose(groups["b"].mean, np.asarray(a.load(), dtype=float).mean(0))  # not of b: it is a test's
+    both = np.concatenate([c.load(), d.load()]).astype(float)
+    np.testing.assert_allclose(groups["c"].std, both.std(0))
+    assert groups["c"] is groups["d"]
+    whole = group_statistics("corpus", [a, b], [], [c, d])
+    assert {id(statistics) for statistics in whole.values()} == {id(whole["a"])}
+    assert group_statistics("train", [a], [b]) == group_statistics("utterance", [a], [b]) == {}
+
+
+def test_a_group_is_standardised_over_its_utterances_together(heard: dict[str, Example]) -> None:
+    normalization = Normalization("speaker", 3)
+    groups = group_statistics("speaker", [*heard.values()])
+    for speaker in ("s0", "s1"):
+        values = [normalization.of_utterance(e.load(), groups[e.key]) for e in heard.values() if e.speaker == speaker]
+        np.testing.assert_allclose(np.concatenate(values).mean(0), 0, atol=1e-4)
+        np.testing.assert_allclose(np.concatenate(values).std(0), 1, atol=1e-4)
+
+
+def test_without_its_group_a_recording_is_its_own_and_a_group_never_moves_the_other_modes(
+    heard: dict[str, Example],
+) -> None:
+    frames = heard["c"].load()
+    group = group_statistics("speaker", [*heard.values()])["a"]
+    alone = Normalization("speaker", 3).of_utterance(frames)
+    assert (alone == Normalization("utterance", 3).of_utterance(frames, group)).all()
+    assert (Normalization("none", 3).of_utterance(frames, group) == frames.astype(np.float32)).all()
+    assert not np.allclose(Normalization("corpus", 3).of_utterance(frames, group), alone)
 
 
 def test_resume_state_survives_with_all_its_types(tmp_path: Path) -> None:

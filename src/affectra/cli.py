@@ -1,8 +1,10 @@
 """The command line: thin commands that import what they need when they run."""
 
+import inspect
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -102,21 +104,31 @@ def corpora(*, json_: Annotated[bool, Parameter(name="--json", negative="")] = F
 
 
 @app.command
-def doctor(corpus: str, *, root: Path, json_: Annotated[bool, Parameter(name="--json", negative="")] = False) -> int:
+def doctor(
+    corpus: str,
+    *,
+    root: Path,
+    settings: Settings = [],  # noqa: B006, cyclopts reads the default, nobody changes it
+    json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
+) -> int:
     """Read and check one corpus: counts against the published ones, faults, quirks. Exit code 1 if run would refuse it.
 
     Parameters
     ----------
     corpus
-        Name of a known corpus, or folder (one sub-folder a class).
+        Name of a known corpus; csv, folder (one sub-folder a class), audformat, emobox.
     root
         Its folder.
+    settings
+        Options of the corpus's reader, e.g. label_source=target.
     """
-    from affectra.corpora import CORPORA
+    from affectra.config import parse_assignments
+    from affectra.corpora import CORPORA, IMPORTERS
     from affectra.corpora.doctor import examine
 
-    opened = _read(corpus, root, None)
-    diagnosis = examine(opened, CORPORA.get(corpus))
+    opened = _read(corpus, root, parse_assignments(settings))
+    with _progress(f"listening to {opened.name}") as progress:
+        diagnosis = examine(opened, CORPORA.get(opened.name) if corpus not in IMPORTERS else None, progress)
     if json_:
         print(json.dumps(diagnosis.to_json(), indent=2, ensure_ascii=False))
     else:
@@ -125,47 +137,84 @@ def doctor(corpus: str, *, root: Path, json_: Annotated[bool, Parameter(name="--
 
 
 @app.command
-def prepare(corpus: str, *, root: Path, out: Path, speaker_pattern: str | None = None) -> int:
+def prepare(
+    corpus: str,
+    *,
+    root: Path,
+    out: Path,
+    audio: Path | None = None,
+    name: str | None = None,
+    speaker_pattern: str | None = None,
+    format_: Annotated[Literal["manifest", "audformat"], Parameter(name="--format")] = "manifest",
+    settings: Settings = [],  # noqa: B006
+) -> int:
     """Write a corpus's manifest (.csv or .parquet). Exit code 1 if rows of a table had to be left out.
 
     Parameters
     ----------
     corpus
-        Name of a known corpus; csv (a table with file, speaker, emotion); folder (one sub-folder a class).
+        Name of a known corpus; csv (a table with file, speaker, emotion); folder (one sub-folder a class); audformat (a
+        database); emobox (its JSON lines).
     root
-        Folder of the audio; for csv the table itself or the folder that holds it.
+        Folder of the audio; for csv and emobox also the table itself.
     out
-        The manifest; the file column is relative to root.
+        The manifest, whose file column is relative to root; with --format audformat a folder.
+    audio
+        For csv and emobox: the folder that the table's files are relative to, if not the table's own.
+    name
+        What to call a corpus of one's own; default: the table's or folder's name.
     speaker_pattern
         For folder: regular expression whose first group, in the relative path, is the speaker.
+    format_
+        Write a manifest, or an audformat database.
+    settings
+        Options of the corpus's reader, e.g. label_source=target.
     """
+    from affectra.config import parse_assignments
     from affectra.corpora.sources import write_corpus
     from affectra.errors import ConfigError
 
     if root.is_file() and out.resolve() == root.resolve():
         raise ConfigError(f"--out {out} would overwrite the table it is made from")
-    opened = _read(corpus, root, speaker_pattern)
-    write_corpus(opened, out)
+    options = {"root": audio, "speaker_pattern": speaker_pattern, "name": name}
+    given = {option: value for option, value in options.items() if value is not None}
+    opened = _read(corpus, root, {**given, **parse_assignments(settings)})
+    if format_ == "audformat":
+        from affectra.corpora.audformat_export import write as write_audformat
+
+        write_audformat(opened, out)
+    else:
+        write_corpus(opened, out)
     for fault in opened.faults:
         _say(f"affectra: {fault}")
     speakers = opened.manifest["speaker"].replace("", None).nunique()
     print(f"{out}: {len(opened.manifest)} utterances, {speakers} speakers")
     # A row of one's own table that failed; a corpus may hold files that are none of its utterances.
-    return 1 if corpus == "csv" and any(fault.endswith("left out") for fault in opened.faults) else 0
+    own = corpus in ("csv", "audformat", "emobox")
+    return 1 if own and any(fault.endswith("left out") for fault in opened.faults) else 0
 
 
-def _read(corpus: str, root: Path, speaker_pattern: str | None) -> Any:
-    from affectra.corpora import read_corpus
-    from affectra.corpora.importers import read_csv, read_folder
-    from affectra.errors import ConfigError
+def _read(corpus: str, root: Path, options: Mapping[str, Any]) -> Any:
+    """Read a known corpus, or somebody's own through an importer."""
+    from affectra.corpora import IMPORTERS, read_corpus
+    from affectra.registry import check_options
 
-    if speaker_pattern is not None and corpus != "folder":
-        raise ConfigError("--speaker-pattern belongs to the corpus 'folder'")
-    if corpus == "folder":
-        return read_folder(root, speaker_pattern)
-    if corpus == "csv":
-        return read_csv(root)
-    return read_corpus(corpus, root)
+    if corpus in IMPORTERS:
+        place, *_ = inspect.signature(IMPORTERS[corpus]).parameters
+        check_options(f"corpus {corpus}", IMPORTERS[corpus], options, also=(place,))
+        return IMPORTERS[corpus](root, **options)
+    return read_corpus(corpus, root, options)
+
+
+@contextmanager
+def _progress(title: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on a terminal's stderr; gives what is called with done and all."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True) as progress:
+        task = progress.add_task(title, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
 @app.command
@@ -216,7 +265,38 @@ def split(
     splits = apply_protocol(protocol, manifest, parse_assignments(settings))
     write_splits(splits, out)
     stamp = "speaker-independent" if splits.speaker_independent else "SPEAKER-DEPENDENT"
-    print(f"{out}: {len(splits.folds)} folds, {stamp}, hash {splits.hash}")
+    folds = f"{len(splits.folds)} fold{'s' * (len(splits.folds) != 1)}"
+    print(f"{out}: {folds}, {stamp}, hash {splits.hash}")
+
+
+@app.command
+def audit(
+    splits: Path,
+    manifests: Annotated[list[Path], Parameter(name="MANIFEST")],
+    /,
+    *,
+    root: Path | None = None,
+    json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
+) -> int:
+    """Judge any split: what of its test parts is in training too, by name and by ear. Exit code 1 on a leak.
+
+    Parameters
+    ----------
+    splits
+        Folds as `affectra split` writes them, or somebody else's as JSON, CSV or a folder of EmoBox.
+    manifests
+        The manifests of its utterances.
+    root
+        Folder of the audio; default: where the manifests lie or were prepared from.
+    json_
+        Print everything as JSON.
+    """
+    from affectra.leakage.files import audit_file
+
+    with _progress("listening for copies") as progress:
+        found = audit_file(splits, manifests, root, progress, _say)
+    print(json.dumps(found.to_json(), indent=2, ensure_ascii=False) if json_ else "\n".join(found.lines()))
+    return 0 if found.ok else 1
 
 
 @app.command
@@ -245,6 +325,7 @@ def run(
     resume: Annotated[bool, Parameter(negative="")] = False,
     jobs: int = 1,
     dry_run: Annotated[bool, Parameter(negative="")] = False,
+    allow_leak: Annotated[list[str], Parameter(negative="")] = [],  # noqa: B006
 ) -> None:
     """Run a recipe from raw audio to a report.
 
@@ -270,6 +351,8 @@ def run(
         Folds at a time, each in a process of its own.
     dry_run
         Check everything, say what would be done and how long it would take, write nothing.
+    allow_leak
+        A kind of leakage that the audit may find, e.g. speaker; the result is stamped with it.
     """
     from affectra.config import parse_assignments
     from affectra.errors import ConfigError
@@ -280,7 +363,14 @@ def run(
     if jobs < 1 or (seeds is not None and seeds < 1):
         raise ConfigError("--jobs and --seeds take numbers from 1 on")
     plan = plan_run(
-        recipe, corpus, protocol=protocol, task=task, seeds=seeds, settings=parse_assignments(settings), out=out
+        recipe,
+        corpus,
+        protocol=protocol,
+        task=task,
+        seeds=seeds,
+        allow_leak=allow_leak,
+        settings=parse_assignments(settings),
+        out=out,
     )
     if dry_run:
         claim(plan, resume)
@@ -308,6 +398,35 @@ def report(runs: Annotated[list[Path], Parameter(name="RUN")], /) -> None:
     for folder in runs:
         written = write_report(folder)
         print(f"{written}: {summary_line(read_json(folder / 'scores.json'))}")
+
+
+@app.command
+def compare(
+    run: Path,
+    others: Annotated[list[Path], Parameter(name="RUN")],
+    /,
+    *,
+    json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
+) -> None:
+    """Is one run better than another on the same utterances? Effect, interval and p, by speaker; Holm over several.
+
+    Parameters
+    ----------
+    run
+        The run directory that the others are compared with; positive effects speak for it.
+    others
+        One run directory or several.
+    json_
+        Print everything as JSON.
+    """
+    from affectra.compare import compare as compare_two
+    from affectra.compare import compare_many
+
+    found = [compare_two(run, others[0])] if len(others) == 1 else compare_many(run, others)
+    if json_:
+        print(json.dumps([comparison.to_json() for comparison in found], indent=2, ensure_ascii=False))
+    else:
+        print("\n\n".join("\n".join(comparison.lines()) for comparison in found))
 
 
 @app.command

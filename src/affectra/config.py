@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import YAMLError
@@ -84,13 +84,22 @@ class Recipe(Strict):
     paper: Paper | None
     corpora: list[str]
     task: str
+    only: dict[str, list[str]] = {}  # manifest column -> the values that take part
     protocol: Component
+    allow_leak: list[str] = []  # kinds of leakage that the protocol is known to have
     seeds: int = Field(gt=0)
-    segments: SegmentPlan
+    segments: SegmentPlan | None = None  # none where the front end gives one vector an utterance
     front_end: Component
-    normalization: Literal["none", "utterance", "train"]
+    normalization: Literal["none", "utterance", "train", "speaker", "corpus"]
     model: Component
-    training: TrainingPlan
+    training: TrainingPlan | None = None  # none where the model is fitted at once
+
+    @field_validator("only", mode="before")
+    @classmethod
+    def _one_value_is_a_list(cls, only: Any) -> Any:
+        if not isinstance(only, dict):
+            return only
+        return {column: [values] if isinstance(values, str) else values for column, values in only.items()}
 
 
 @dataclass(frozen=True)
@@ -164,7 +173,8 @@ def _checked(data: CommentedMap, source: str) -> RecipeDocument:
 def _fields_at(model: Any, path: Sequence[str]) -> list[str]:
     for part in path:
         annotation = model.model_fields[part].annotation
-        model = annotation if isinstance(annotation, type) else Paper  # the one optional part
+        kinds = (annotation, *get_args(annotation))  # an optional part is the union of a model and None
+        model = next(kind for kind in kinds if isinstance(kind, type))
     return list(model.model_fields)
 
 
@@ -205,11 +215,13 @@ def _overlay(base: CommentedMap, over: CommentedMap) -> None:
 def _put(data: CommentedMap, key: str, value: Any, source: str) -> None:
     *parents, last = key.split(".")
     node: Any = data
+    if parents == ["only"]:  # recipes rarely select, so the key is seldom there
+        data.setdefault("only", CommentedMap())
     for parent in parents:
         if not isinstance(node, CommentedMap) or parent not in node:
             raise ConfigError(f"recipe {source}: " + unknown_name("key", key, _dotted(data)))
         node = node[parent]
-    is_option = bool(parents) and parents[-1] == "options"  # checked later, against the constructor
+    is_option = bool(parents) and parents[-1] in ("options", "only")  # checked later, against constructor and manifest
     if not isinstance(node, CommentedMap) or (last not in node and not is_option and parents):
         raise ConfigError(f"recipe {source}: " + unknown_name("key", key, _dotted(data)))
     node[last] = _commented(value)

@@ -34,7 +34,7 @@ def describe_environment() -> dict[str, Any]:
     }
 
 
-def fingerprint_corpora(manifest: pd.DataFrame, audio_hashes: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+def describe_corpora(manifest: pd.DataFrame, audio_hashes: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     """Size and fingerprint of each corpus as a run sees it.
 
     Args:

@@ -29,6 +29,8 @@ def evaluate(
     n_seeds: int,
     paper: Mapping[str, Any] | None,
     synthetic: bool,
+    normalization: Mapping[str, Any],
+    leaks: Sequence[str],
 ) -> dict[str, Any]:
     """The content of scores.json.
 
@@ -45,6 +47,8 @@ def evaluate(
         n_seeds: seeds of the recipe, done or not.
         paper: the recipe's published result, its metrics under `results`, if it has one.
         synthetic: whether speech in the test parts is synthetic.
+        normalization: "mode", and "transductive": whether it used unlabelled test utterances together.
+        leaks: kinds of leakage that the audit found and the run was allowed.
 
     Raises:
         CheckpointError: the predictions are not valid.
@@ -65,6 +69,8 @@ def evaluate(
         "n_folds": n_folds,
         "n_seeds": n_seeds,
         "synthetic": synthetic,
+        "normalization": dict(normalization),
+        "leaks": list(leaks),
         "complete": n_done == n_planned,
         "folds_done": f"{n_done}/{n_planned}",
         "metrics": {**_entry(by_seed.mean(), classes), "ccc": {}},

@@ -1,8 +1,9 @@
-"""Label maps: from a corpus's own emotion word to the classes of a task."""
+"""Label maps: from a corpus's own labels to the classes of a task, and which utterances take part."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from affectra.errors import CorpusError
@@ -15,6 +16,7 @@ HIGH = ("amusement", "anger", "excitement", "fear", "happiness", "surprise")
 LOW = ("boredom", "calm", "disgust", "neutral", "sadness", "sleepiness")
 
 NOT_A_CLASS = ("", "none", "other")  # unlabelled, no agreement among the raters, none of the offered words
+SENTIMENTS = {-1.0: "negative", 0.0: "neutral", 1.0: "positive"}  # how the reader of MELD writes them as valence
 
 
 @dataclass(frozen=True)
@@ -24,12 +26,44 @@ class Task:
     Attributes:
         name: the name used on the command line.
         title: one line on what it is.
-        classes: class of each emotion word; None keeps each word as its own class.
+        target: (manifest rows) -> the class of each row, NaN where it has none.
     """
 
     name: str
     title: str
-    classes: Mapping[str, str] | None
+    target: Callable[[pd.DataFrame], pd.Series]
+
+
+def _by_word(classes: Mapping[str, str]) -> Callable[[pd.DataFrame], pd.Series]:
+    """Emotion words with a class of their own or a common one; other words have none."""
+    return lambda manifest: manifest["emotion"].map(dict(classes))
+
+
+def _same(*words: str) -> Callable[[pd.DataFrame], pd.Series]:
+    return _by_word({word: word for word in words})
+
+
+def _every_word(manifest: pd.DataFrame) -> pd.Series:
+    return manifest["emotion"].where(~manifest["emotion"].isin(NOT_A_CLASS))
+
+
+def _common_words(manifest: pd.DataFrame) -> pd.Series:
+    """The words that every corpus has, so that each class can be learnt on one corpus and met in another."""
+    words = _every_word(manifest)
+    n_corpora = manifest["corpus"].groupby(words).nunique()
+    return words.where(words.map(n_corpora) == manifest["corpus"].nunique())
+
+
+def _by_sentiment(manifest: pd.DataFrame) -> pd.Series:
+    valence = manifest["valence"]
+    strange = valence[valence.notna() & ~valence.isin(SENTIMENTS)]
+    if len(strange) or valence.isna().all():
+        found = f"{strange.iloc[0]:g}" if len(strange) else "none"
+        raise CorpusError(
+            f"task 'sentiment' needs valence that is -1, 0 or 1, as MELD's sentiments are; found {found}; "
+            "the task 'valence' maps emotion words"
+        )
+    return valence.map(SENTIMENTS)
 
 
 def _quadrants() -> dict[str, str]:
@@ -39,32 +73,41 @@ def _quadrants() -> dict[str, str]:
     return {word: names[word in POSITIVE, word in HIGH] for word in sorted(words)}
 
 
+EMOTION4 = {word: word for word in ("anger", "happiness", "neutral", "sadness")}
+
 TASKS = {
     task.name: task
     for task in (
-        Task("emotion", "every emotion word of the corpus is a class", None),
+        Task("emotion", "every emotion word of the corpora is a class", _every_word),
+        Task("common", "the emotion words that every corpus of the run has", _common_words),
         Task(
             "emotion4",
             "anger, happiness (with excitement), neutral, sadness",
-            {
-                "anger": "anger",
-                "happiness": "happiness",
-                "excitement": "happiness",
-                "neutral": "neutral",
-                "sadness": "sadness",
-            },
+            _by_word({**EMOTION4, "excitement": "happiness"}),
+        ),
+        Task("emotion4-strict", "anger, happiness (without excitement), neutral, sadness", _by_word(EMOTION4)),
+        Task(
+            "emotion6",
+            "IEMOCAP's six of conversation: anger, excitement, frustration, happiness, neutral, sadness",
+            _same("anger", "excitement", "frustration", "happiness", "neutral", "sadness"),
+        ),
+        Task(
+            "emotion7",
+            "the seven of MELD, SAVEE and TESS: anger, disgust, fear, happiness, neutral, sadness, surprise",
+            _same("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise"),
         ),
         Task(
             "arousal",
             "low or high arousal by emotion word (Gao 2022)",
-            dict.fromkeys(LOW, "low") | dict.fromkeys(HIGH, "high"),
+            _by_word(dict.fromkeys(LOW, "low") | dict.fromkeys(HIGH, "high")),
         ),
         Task(
             "valence",
             "negative or positive valence by emotion word (Gao 2022)",
-            dict.fromkeys(NEGATIVE, "negative") | dict.fromkeys(POSITIVE, "positive"),
+            _by_word(dict.fromkeys(NEGATIVE, "negative") | dict.fromkeys(POSITIVE, "positive")),
         ),
-        Task("quadrant", "four quadrants of arousal and valence (Gao 2021)", _quadrants()),
+        Task("quadrant", "four quadrants of arousal and valence (Gao 2021)", _by_word(_quadrants())),
+        Task("sentiment", "negative, neutral or positive, as MELD labels it", _by_sentiment),
     )
 }
 
@@ -77,22 +120,27 @@ class LabelledUtterances:
         manifest: rows that have a class, with it in the added column `target`.
         classes: the classes in alphabetical order; scores and confusion matrices follow it.
         dropped: how many utterances each left-out emotion word had.
+        excluded: how many utterances were not selected at all, by "column value".
     """
 
     manifest: pd.DataFrame
     classes: tuple[str, ...]
     dropped: Mapping[str, int]
+    excluded: Mapping[str, int]
 
 
-def map_labels(manifest: pd.DataFrame, task: str) -> LabelledUtterances:
-    """Map emotion words to a task's classes; what has no class is left out and counted.
+def map_labels(
+    manifest: pd.DataFrame, task: str, only: Mapping[str, Sequence[str]] | None = None
+) -> LabelledUtterances:
+    """Map labels to a task's classes; what has no class is left out and counted.
 
     Args:
-        manifest: rows with the column `emotion`.
+        manifest: rows with the columns `corpus`, `emotion` and, for sentiments, `valence`.
         task: name of a task.
+        only: column -> the values that take part, e.g. {"style": ["improvised"]}.
 
     Raises:
-        CorpusError: unknown task, or fewer than two classes are left.
+        CorpusError: unknown task, column or value, or fewer than two classes are left.
 
     Example:
         >>> rows = pd.DataFrame({"emotion": ["anger", "excitement", "fear", "none"]})
@@ -102,19 +150,33 @@ def map_labels(manifest: pd.DataFrame, task: str) -> LabelledUtterances:
     """
     if task not in TASKS:
         raise CorpusError(unknown_name("task", task, TASKS))
-    words = manifest["emotion"].astype(str)
-    classes = TASKS[task].classes
-    if classes is None:
-        target = words.where(~words.isin(NOT_A_CLASS))
-    else:
-        target = words.map(dict(classes))
+    selected, excluded = _select(manifest, only or {})
+    target = TASKS[task].target(selected)
     kept = target.notna()
+    words = selected["emotion"].astype(str)
     counts = words[~kept].replace("", "unlabelled").value_counts().sort_index()
-    labelled = manifest[kept].assign(target=target[kept].astype(str)).reset_index(drop=True)
+    labelled = selected[kept].assign(target=target[kept].astype(str)).reset_index(drop=True)
     present = tuple(sorted(labelled["target"].unique()))
     if len(present) < 2:
         raise CorpusError(
             f"task {task!r} needs at least two classes; the manifest's emotion words "
             f"({', '.join(sorted(set(words))) or 'none'}) give {len(present)}"
         )
-    return LabelledUtterances(labelled, present, {str(word): int(n) for word, n in counts.items()})
+    return LabelledUtterances(labelled, present, {str(word): int(n) for word, n in counts.items()}, excluded)
+
+
+def _select(manifest: pd.DataFrame, only: Mapping[str, Sequence[str]]) -> tuple[pd.DataFrame, dict[str, int]]:
+    """The rows with the values asked for, and how many others each column's other values had."""
+    excluded: dict[str, int] = {}
+    for column, values in only.items():
+        texts = [name for name in manifest if not pd.api.types.is_numeric_dtype(manifest[name])]
+        if column not in texts:
+            raise CorpusError(f"only: {unknown_name('column', column, map(str, texts))}")
+        missing = sorted(set(values) - set(manifest[column]))
+        if missing:
+            raise CorpusError(f"only: no utterance has the {unknown_name(column, missing[0], set(manifest[column]))}")
+        taken = np.asarray(manifest[column].isin(list(values)))
+        others = manifest.loc[~taken, column].replace("", "unknown").value_counts().sort_index()
+        excluded |= {f"{column} {value}": int(n) for value, n in others.items()}
+        manifest = manifest[taken]
+    return manifest, excluded

@@ -9,21 +9,26 @@ from typing import Any
 import pandas as pd
 import torch
 
-from affectra.config import Recipe, RecipeDocument, load_recipe
+from affectra.config import Recipe, RecipeDocument, TrainingPlan, load_recipe
 from affectra.corpora import CORPORA
 from affectra.corpora.recordings import check_audio
 from affectra.corpora.sources import open_corpus
 from affectra.corpora.utterance import Corpus, utterance_keys
-from affectra.errors import ConfigError, CorpusError
+from affectra.errors import ConfigError, CorpusError, ProtocolError
 from affectra.features import FRONT_ENDS
+from affectra.features.normalization import GROUPED
 from affectra.files import read_json
 from affectra.labels import TASKS, LabelledUtterances, map_labels
+from affectra.leakage.audit import audit
+from affectra.leakage.findings import KINDS, Audit
 from affectra.models import MODELS
 from affectra.models.recognizer import Recognizer, Specification
 from affectra.protocols import Splits, apply_protocol
-from affectra.protocols.named import check_protocol
+from affectra.protocols.counts import compare_with_published
+from affectra.protocols.named import PROTOCOLS, check_protocol
+from affectra.protocols.published import read_published
 from affectra.registry import unknown_name
-from affectra.training.classification import check_training
+from affectra.training.fold import check_fitting
 
 
 @dataclass(frozen=True)
@@ -35,12 +40,18 @@ class Data:
         labelled: rows with a class.
         splits: who is in which fold.
         synthetic: whether some of the speech is synthetic.
+        promises: kinds that the folds keep apart; None where they are somebody else's and nobody knows.
+        audit: what the auditor says of the folds, without listening yet.
+        unexpected: where counts differ from the published ones, a line each.
     """
 
     corpora: tuple[Corpus, ...]
     labelled: LabelledUtterances
     splits: Splits
     synthetic: bool
+    promises: frozenset[str] | None
+    audit: Audit
+    unexpected: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -64,7 +75,7 @@ class Plan:
             model=recipe.model.model_dump(),
             front_end=recipe.front_end.model_dump(),
             normalization=recipe.normalization,
-            segments=recipe.segments.model_dump(),
+            segments=recipe.segments.model_dump() if recipe.segments else None,
             task=recipe.task,
             classes=self.data.labelled.classes,
             synthetic=self.data.synthetic,
@@ -83,6 +94,7 @@ def plan_run(
     protocol: str | None = None,
     task: str | None = None,
     seeds: int | None = None,
+    allow_leak: Sequence[str] = (),
     settings: dict[str, Any] | None = None,
     out: str | Path | None = None,
 ) -> Plan:
@@ -94,6 +106,7 @@ def plan_run(
         protocol: instead of the recipe's (its options fall back to the protocol's own defaults).
         task: instead of the recipe's.
         seeds: how many seeds, from 0 on.
+        allow_leak: kinds of leakage that the protocol may have, besides those that the recipe allows.
         settings: dotted recipe key -> value.
         out: run directory; default `runs/<recipe>-<corpora>`.
 
@@ -108,6 +121,9 @@ def plan_run(
     if seeds is not None:
         overrides["seeds"] = seeds
     document = load_recipe(recipe, overrides)
+    if allow_leak:
+        overrides["allow_leak"] = sorted({*document.recipe.allow_leak, *allow_leak})
+        document = load_recipe(recipe, overrides)
     _check_parts(document.recipe)
     opened = tuple(open_corpus(source) for source in corpora or document.recipe.corpora)
     names = [corpus.name for corpus in opened]
@@ -120,24 +136,60 @@ def plan_run(
         raise CorpusError(f"several manifests say corpus {doubled[0]!r}; their utterances could not be told apart")
     for corpus in opened:
         check_audio(corpus)
-    labelled = map_labels(manifest, document.recipe.task)
+    labelled = map_labels(manifest, document.recipe.task, document.recipe.only)
+    if document.recipe.normalization == "speaker" and (labelled.manifest["speaker"] == "").any():
+        raise ConfigError("normalization speaker: the corpus has utterances whose speaker is unknown")
     chosen = document.recipe.protocol
-    keys = set(utterance_keys(labelled.manifest))
-    left_out = set(utterance_keys(manifest)) - keys
-    splits = apply_protocol(chosen.name, labelled.manifest, chosen.options, left_out=left_out)
+    splits = apply_protocol(chosen.name, labelled.manifest, chosen.options, everything=manifest)
+    promises = promises_of(splits, manifest)
+    found = audit(splits.folds, labelled.manifest, promises=promises, labels="target")
+    refuse_leaks(found, document.recipe.allow_leak, chosen.name)
+    unexpected = tuple(compare_with_published(splits, labelled.manifest, document.recipe.task))
     synthetic = any(name in CORPORA and CORPORA[name].synthetic for name in manifest["corpus"].unique())
     folder = Path(out) if out else Path("runs") / f"{document.recipe.name}-{'+'.join(names)}"
-    plan = Plan(document, Data(opened, labelled, splits, synthetic), folder)
+    plan = Plan(document, Data(opened, labelled, splits, synthetic, promises, found, unexpected), folder)
     Recognizer(plan.specification)  # the parts fit together
     return plan
 
 
+def promises_of(splits: Splits, manifest: pd.DataFrame) -> frozenset[str] | None:
+    """What folds promise to keep apart; None where they are somebody else's and nobody knows."""
+    name: str | None = splits.protocol
+    if name == "fixed":
+        name = read_published(Path(splits.options["file"]), manifest)[1]
+    return PROTOCOLS[name].promises if name in PROTOCOLS and name != "official" else None
+
+
+def refuse_leaks(audit: Audit, allowed: Sequence[str], source: str) -> None:
+    """Raise a `ProtocolError` unless each kind of leakage found was allowed by name."""
+    refused = [kind for kind in audit.leaks if kind not in allowed]
+    if refused:
+        example = next(f for f in audit.findings if f.kind == refused[0] and f.severity == "leak")
+        flags = " ".join(f"--allow-leak {kind}" for kind in refused)
+        raise ProtocolError(
+            f"protocol {source} leaks ({', '.join(refused)}): {example.message}; choose a protocol that keeps them "
+            f"apart, or have the result stamped with it: {flags}"
+        )
+
+
+def is_transductive(mode: str, splits: Splits, manifest: pd.DataFrame) -> bool:
+    """Whether a normalisation uses all test utterances of a speaker or corpus that training has not heard."""
+    if mode not in GROUPED:
+        return False
+    group = manifest["corpus"] if mode == "corpus" else manifest["corpus"] + "/" + manifest["speaker"]
+    group_of = dict(zip(utterance_keys(manifest), group, strict=True))
+    return any({group_of[k] for k in fold.test} - {group_of[k] for k in fold.train} for fold in splits.folds)
+
+
 def _check_parts(recipe: Recipe) -> None:
     """Every name and option a recipe uses, before any corpus is read."""
+    for kind in recipe.allow_leak:
+        if kind not in KINDS:
+            raise ConfigError(f"allow_leak: {unknown_name('kind of leakage', kind, KINDS)}")
     FRONT_ENDS.check_options(recipe.front_end.name, recipe.front_end.options)
     MODELS.check_options(recipe.model.name, recipe.model.options, also=("n_features", "n_classes"))
     check_protocol(recipe.protocol.name, recipe.protocol.options)
-    check_training(recipe.training)
+    check_fitting(recipe.model.name, recipe.training)
     if recipe.task not in TASKS:
         raise ConfigError(unknown_name("task", recipe.task, TASKS))
 
@@ -147,9 +199,8 @@ def outline(plan: Plan, n_processes: int = 1) -> list[str]:
     recipe, data = plan.recipe, plan.data
     counts = data.labelled.manifest["target"].value_counts()
     stamp = "speaker-independent" if data.splits.speaker_independent else "SPEAKER-DEPENDENT"
-    dropped = ", ".join(f"{word} {n}" for word, n in data.labelled.dropped.items())
-    recognizer = Recognizer(plan.specification)
-    n_parameters = sum(p.numel() for p in recognizer.parameters() if p.requires_grad)
+    left_out = {**data.labelled.dropped, **data.labelled.excluded}
+    dropped = ", ".join(f"{word} {n}" for word, n in left_out.items())
     return [
         f"recipe    {recipe.name}: {recipe.description}",
         f"corpora   {', '.join(corpus.name for corpus in data.corpora)}{' (synthetic speech)' * data.synthetic}",
@@ -157,26 +208,40 @@ def outline(plan: Plan, n_processes: int = 1) -> list[str]:
         *([f"left out  {dropped}"] if dropped else []),
         f"protocol  {data.splits.protocol} v{data.splits.version}, {stamp}, {len(data.splits.folds)} folds, "
         f"hash {data.splits.hash[:12]}",
-        f"model     {recipe.model.name}, {n_parameters} parameters",
-        f"training  {recipe.training.epochs} epochs, {recipe.seeds} seed(s)",
-        f"time      about {_estimate_minutes(plan, recognizer, n_processes):.0f} min of training on this machine",
+        *(f"unexpected {line}" for line in data.unexpected),
+        *(f"audit     {line}" for line in data.audit.lines()),
+        *_fitting(plan, n_processes),
         f"run       {plan.folder}",
     ]
 
 
-def _estimate_minutes(plan: Plan, recognizer: Recognizer, n_processes: int) -> float:
+def _fitting(plan: Plan, n_processes: int) -> list[str]:
+    """How the model is fitted, and how long that takes where there are epochs."""
+    recipe = plan.recipe
+    recognizer = Recognizer(plan.specification)
+    if recipe.training is None:
+        return [f"model     {recipe.model.name}, fitted at once, {recipe.seeds} seed(s)"]
+    n_parameters = sum(p.numel() for p in recognizer.parameters() if p.requires_grad)
+    minutes = _estimate_minutes(plan, recipe.training, recognizer, n_processes)
+    return [
+        f"model     {recipe.model.name}, {n_parameters} parameters",
+        f"training  {recipe.training.epochs} epochs, {recipe.seeds} seed(s)",
+        f"time      about {minutes:.0f} min of training on this machine",
+    ]
+
+
+def _estimate_minutes(plan: Plan, training: TrainingPlan, recognizer: Recognizer, n_processes: int) -> float:
     """Time of training: a timed step, times the steps of all folds, seeds and epochs; utterances taken as 3 s long."""
     torch.set_num_threads(n_threads(plan, n_processes))
-    recipe = plan.recipe
-    front_end, batch = recognizer.front_end, recipe.training.batch_size
-    if recipe.training.channels_last:
+    front_end, batch = recognizer.front_end, training.batch_size
+    if training.channels_last:
         recognizer.network.to(memory_format=torch.channels_last)
     segments = torch.rand(batch, recognizer.input_frames, front_end.n_features)
     lengths = torch.full((batch,), recognizer.segment_frames)
     seconds = []
     for _ in range(3):
         begun = time.monotonic()
-        with torch.autocast("cpu", torch.bfloat16, enabled=recipe.training.precision == "bf16-mixed"):
+        with torch.autocast("cpu", torch.bfloat16, enabled=training.precision == "bf16-mixed"):
             scores = recognizer(segments, lengths).scores
         scores.float().sum().backward()
         seconds.append(time.monotonic() - begun)
@@ -188,7 +253,7 @@ def _estimate_minutes(plan: Plan, recognizer: Recognizer, n_processes: int) -> f
     ]
     mean = sum(per_utterance) / len(per_utterance)
     n_segments = mean * sum(len(fold.train) for fold in plan.data.splits.folds)
-    return n_segments * recipe.training.epochs * recipe.seeds * per_segment / n_processes / 60
+    return n_segments * training.epochs * plan.recipe.seeds * per_segment / n_processes / 60
 
 
 def n_threads(plan: Plan, n_processes: int) -> int:

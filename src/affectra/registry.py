@@ -94,6 +94,8 @@ def check_options(
         if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.name not in also
     }
     for option in options:
+        if not offered:
+            raise ConfigError(f"{label}: takes no option {option}, nor any other")
         if option not in offered:
             raise ConfigError(f"{label}: " + unknown_name("option", option, offered))
         _check_value(f"{label}: option {option}", offered[option].annotation, options[option])

@@ -32,11 +32,12 @@ TITLES = {
 NEEDED = {  # keys without which there is no report
     "recipe.yaml": ("name", "description", "paper", "seeds"),
     "scores.json": (
-        "protocol", "task", "classes", "n_utterances", "n_speakers", "n_folds", "n_seeds", "synthetic", "complete",
+        "protocol", "task", "classes", "n_utterances", "n_speakers", "n_folds", "n_seeds", "synthetic", "normalization",
+        "leaks", "complete",
         "folds_done", "metrics", "mean_over_folds", "interval", "paper", "confusion", "per_corpus", "per_seed",
         "per_fold", "per_speaker",
     ),
-    "environment.json": ("corpora", "labels", "command"),
+    "environment.json": ("corpora", "labels", "audit", "command"),
 }  # fmt: skip
 HISTORY = ("epoch", "train_loss", "train_accuracy", "dev_loss", "dev_ua")
 DOTS_PER_INCH = 192  # twice the 96 of CSS, for fine screens
@@ -125,7 +126,8 @@ def summary_line(scores: Mapping[str, Any]) -> str:
     Example:
         >>> summary_line({
         ...     "metrics": {"ua": 0.7123, "wa": 0.73}, "interval": {"ua": [0.651, 0.774]}, "n_folds": 8, "n_seeds": 1,
-        ...     "complete": True, "folds_done": "8/8", "synthetic": True,
+        ...     "complete": True, "folds_done": "8/8", "synthetic": True, "leaks": [],
+        ...     "normalization": {"mode": "none", "transductive": False},
         ...     "protocol": {"name": "loso", "speaker_independent": True},
         ... })
         'UA 0.712 [0.65, 0.77], WA 0.730, 8 folds, loso, speaker-independent, synthetic'
@@ -142,6 +144,10 @@ def summary_line(scores: Mapping[str, Any]) -> str:
         protocol["name"],
         "speaker-independent" if protocol["speaker_independent"] else "SPEAKER-DEPENDENT",
     ]
+    if scores["leaks"]:
+        parts.insert(0, f"LEAK ({', '.join(scores['leaks'])})")
+    if scores["normalization"]["transductive"]:
+        parts.append(f"TRANSDUCTIVE (normalised per {scores['normalization']['mode']})")
     return ", ".join([*parts, "synthetic"] if scores["synthetic"] else parts)
 
 
@@ -242,9 +248,7 @@ def _paper_result(run: Run, metric: str) -> str:
     value = paper["results"].get(metric) if paper else None
     if value is None:
         return "n/a"
-    theirs = (set(paper["corpora"]), paper["task"], paper["protocol"])
-    ours = (set(run.environment["corpora"]), run.scores["task"], run.scores["protocol"]["name"])
-    if theirs == ours:
+    if run.scores["paper"].get(metric) is not None:  # decided by the run
         return f"{value:.3f}"
     return f"{value:.3f} on {', '.join(paper['corpora'])}, not comparable ({paper['task']}, {paper['protocol']})"
 

@@ -16,13 +16,16 @@ from rich.progress import Progress
 from affectra.calibration import write_calibration
 from affectra.config import Recipe, load_recipe, write_recipe
 from affectra.corpora.utterance import utterance_keys
-from affectra.environment import describe_environment, fingerprint_corpora
+from affectra.environment import describe_corpora, describe_environment
 from affectra.errors import ConfigError
 from affectra.evaluation import evaluate, read_predictions, write_predictions
 from affectra.features.extract import CachedFrames, Stretch, extract
 from affectra.files import read_json, write_json
 from affectra.grid import run_jobs
-from affectra.plan import Plan, n_threads
+from affectra.leakage.audit import audit
+from affectra.leakage.findings import Audit
+from affectra.leakage.fingerprint import fingerprint_corpora
+from affectra.plan import Plan, is_transductive, n_threads, refuse_leaks
 from affectra.report import write_report
 from affectra.training.data import Example
 from affectra.training.fold import FoldJob
@@ -49,13 +52,28 @@ def execute(
     cached = _features(plan, say)
     threads = n_threads(plan, n_processes)
     labelled = plan.data.labelled
+    heard = _listen(plan, say)
     environment = {
         **describe_environment(),
         "threads": threads,
         "synthetic": plan.data.synthetic,
-        "corpora": fingerprint_corpora(labelled.manifest, {key: found.audio_hash for key, found in cached.items()}),
+        "corpora": describe_corpora(labelled.manifest, {key: found.audio_hash for key, found in cached.items()}),
         "protocol": {**plan.data.splits.stamp(), "n_folds": len(plan.data.splits.folds)},
-        "labels": {"task": plan.recipe.task, "classes": list(labelled.classes), "dropped": dict(labelled.dropped)},
+        "labels": {
+            "task": plan.recipe.task,
+            "classes": list(labelled.classes),
+            "dropped": dict(labelled.dropped),
+            "excluded": dict(labelled.excluded),
+        },
+        "normalization": {
+            "mode": plan.recipe.normalization,
+            "transductive": is_transductive(plan.recipe.normalization, plan.data.splits, labelled.manifest),
+        },
+        "audit": {
+            "verdict": "leak" if heard.leaks else "clean",
+            "leaks": list(heard.leaks),
+            "lines": [*plan.data.unexpected, *heard.lines()],
+        },
         "seeds": list(range(plan.recipe.seeds)),
     }
     with _alone_in(plan.folder):
@@ -138,6 +156,22 @@ def _features(plan: Plan, say: Callable[[str], None]) -> dict[str, CachedFrames]
     return dict(zip(utterance_keys(manifest), cached, strict=True))
 
 
+def _listen(plan: Plan, say: Callable[[str], None]) -> Audit:
+    """The audit with the audio itself: copies and near copies of a test utterance in training."""
+    manifest, splits = plan.data.labelled.manifest, plan.data.splits
+    heard = audit(
+        splits.folds,
+        manifest,
+        promises=plan.data.promises,
+        fingerprints=fingerprint_corpora(plan.data.corpora, manifest),
+        labels="target",
+    )
+    refuse_leaks(heard, plan.recipe.allow_leak, splits.protocol)
+    for line in heard.lines():
+        say(f"audit: {line}")
+    return heard
+
+
 def _or(number: float, default: float | None) -> Any:
     """A number of a manifest, or a default where it is empty."""
     return default if math.isnan(number) else number
@@ -208,6 +242,8 @@ def collect(folder: str | Path) -> dict[str, Any]:
         n_seeds=recipe.seeds,
         paper=recipe.paper.model_dump() if comparable and recipe.paper else None,
         synthetic=environment["synthetic"],
+        normalization=environment["normalization"],
+        leaks=environment["audit"]["leaks"],
     )
     write_predictions(predictions, folder / "predictions.csv")
     write_json(folder / "scores.json", scores)
@@ -221,4 +257,5 @@ def _is_papers_own(recipe: Recipe, environment: dict[str, Any]) -> bool:
         sorted(environment["corpora"]) == sorted(recipe.paper.corpora)
         and recipe.task == recipe.paper.task
         and recipe.protocol.name == recipe.paper.protocol
+        and not recipe.only
     )

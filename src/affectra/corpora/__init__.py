@@ -1,16 +1,45 @@
 """Corpora: who said what, how; one reader a file."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from affectra.corpora import emodb, nemo, ravdess, savee, synthetic
+from affectra.corpora import (
+    audformat,
+    crema_d,
+    emobox,
+    emodb,
+    emov_db,
+    iemocap,
+    importers,
+    meld,
+    msp_improv,
+    nemo,
+    ravdess,
+    savee,
+    sewa,
+    synthetic,
+    tess,
+    urdu,
+)
 from affectra.corpora.utterance import Corpus, CorpusInfo
 from affectra.errors import CorpusError
 from affectra.registry import check_options, unknown_name
 
 CORPORA: Mapping[str, CorpusInfo] = {
-    module.INFO.name: module.INFO for module in (emodb, nemo, ravdess, savee, synthetic)
+    module.INFO.name: module.INFO
+    for module in (
+        crema_d, emodb, emov_db, iemocap, meld, msp_improv, nemo, ravdess, savee, sewa, synthetic, tess, urdu,
+    )
+}  # fmt: skip
+
+
+# Anybody's own corpora, by what describes them.
+IMPORTERS: Mapping[str, Callable[..., Corpus]] = {
+    "audformat": audformat.read,
+    "csv": importers.read_csv,
+    "emobox": emobox.read,
+    "folder": importers.read_folder,
 }
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +12,13 @@ import pandas as pd
 from affectra.corpora.recordings import Recording, inspect
 from affectra.corpora.tree import condense
 from affectra.corpora.utterance import Corpus, CorpusInfo
-from affectra.errors import AudioError
+from affectra.errors import AudioError, CorpusError
 from affectra.files import sha256_json
+from affectra.labels import map_labels
 
 SEVERITIES = ("error", "warning", "note")
+GROUPS = ("sessions", "dialogues")  # counted where the corpus has them
+WORDS = ("emotion", "style", "split")  # counted by word
 SHORT_S = 0.3  # ours: shorter than a spoken word with its emotion
 LONG_FACTOR = 10  # ours: times the corpus's median
 QUIET_DB = -60  # ours: of full scale; about 30 steps of 16 bit
@@ -44,8 +47,9 @@ class Diagnosis:
 
     Attributes:
         corpus: its name.
-        counts: "utterances", "speakers", "files", "seconds" (numbers), "emotion", "speaker", "sample_rate", "channels"
-            (counts by value).
+        counts: "utterances", "speakers", "sessions", "dialogues", "files", "seconds" (numbers), "emotion", "style",
+            "split", "speaker", "sample_rate", "channels" (counts by value), "tasks" (counts by class of each task
+            with published ones).
         expected: the published counts, empty if none are known.
         faults: findings, errors first.
         fingerprint: SHA-256 of all utterances' names and samples, the same in another container or layout.
@@ -78,13 +82,15 @@ class Diagnosis:
         counts, expected = self.counts, self.expected
         utterances, speakers = (_beside(counts, expected, kind) for kind in ("utterances", "speakers"))
         size = f"{counts['files']} files, {counts['seconds'] / 60:.1f} min"
-        lines = [f"{self.corpus}: {utterances} utterances, {speakers} speakers, {size}"]
-        for kind in ("emotion", "speaker"):
-            published = expected.get(kind, {})
-            values = sorted({*counts[kind], *published})
-            lines.append(
-                f"{kind}: " + ", ".join(f"{v or '(none)'} {_beside(counts[kind], published, v)}" for v in values)
-            )
+        groups = "".join(f", {_beside(counts, expected, kind)} {kind}" for kind in GROUPS if counts[kind])
+        lines = [f"{self.corpus}: {utterances} utterances, {speakers} speakers{groups}, {size}"]
+        tables = {kind: (counts[kind], expected.get(kind, {})) for kind in ("emotion", "style", "split", "speaker")}
+        tables |= {f"task {task}": (counts["tasks"][task], expected["tasks"][task]) for task in counts["tasks"]}
+        for kind, (found, published) in tables.items():
+            values = sorted({*found, *published})
+            if kind in ("emotion", "speaker") or set(values) - {""}:
+                beside = (f"{value or '(none)'} {_beside(found, published, value)}" for value in values)
+                lines.append(f"{kind}: " + ", ".join(beside))
         for kind, unit in (("sample_rate", "Hz"), ("channels", "channel(s)")):
             lines.append(f"{kind}: " + ", ".join(f"{value} {unit} {n}" for value, n in counts[kind].items()))
         totals = []
@@ -115,7 +121,7 @@ def examine(
     """
     recordings: dict[str, Recording] = {}
     findings = [Finding("warning", "", fault) for fault in corpus.faults]
-    files = list(dict.fromkeys(corpus.manifest["file"]))
+    files = [file for file in dict.fromkeys(corpus.manifest["file"]) if file]
     for done, file in enumerate(files, start=1):
         path = corpus.root / file
         try:
@@ -124,8 +130,8 @@ def examine(
             findings.append(Finding("error", file, str(error).removeprefix(f"{path}: ")))
         if progress is not None:
             progress(done, len(files))
-    counts = _count(corpus.manifest, recordings)
     expected = dict(info.expected) if info else {}
+    counts = _count(corpus.manifest, recordings, expected.get("tasks", ()))
     findings += _compare(counts, expected)
     findings += _look_at_rows(corpus.manifest)
     findings += _look_at_stretches(corpus.manifest, recordings)
@@ -136,26 +142,38 @@ def examine(
     return Diagnosis(corpus.name, counts, expected, tuple(findings), _fingerprint(corpus.manifest, recordings))
 
 
-def _count(manifest: pd.DataFrame, recordings: Mapping[str, Recording]) -> dict[str, Any]:
+def _count(manifest: pd.DataFrame, recordings: Mapping[str, Recording], tasks: Iterable[str]) -> dict[str, Any]:
     infos = [recording.info for recording in recordings.values()]
+    distinct = {kind: len(set(manifest[kind.removesuffix("s")]) - {""}) for kind in ("speakers", *GROUPS)}
     return {
         "utterances": len(manifest),
-        "speakers": len(set(manifest["speaker"]) - {""}),
-        "files": manifest["file"].nunique(),
+        **distinct,
+        "files": len(set(manifest["file"]) - {""}),
         "seconds": round(sum(info.duration_s for info in infos), 3),
-        "emotion": dict(sorted(Counter(manifest["emotion"]).items())),
-        "speaker": dict(sorted(Counter(manifest["speaker"]).items())),
+        **{kind: dict(sorted(Counter(manifest[kind]).items())) for kind in (*WORDS, "speaker")},
+        "tasks": {task: _count_classes(manifest, task) for task in tasks},
         "sample_rate": dict(Counter(str(info.sample_rate) for info in infos).most_common()),
         "channels": dict(Counter(str(info.n_channels) for info in infos).most_common()),
     }
 
 
+def _count_classes(manifest: pd.DataFrame, task: str) -> dict[str, int]:
+    try:
+        return dict(sorted(Counter(map_labels(manifest, task).manifest["target"]).items()))
+    except CorpusError:  # a part of the corpus too small for the task
+        return {}
+
+
 def _compare(counts: Mapping[str, Any], expected: Mapping[str, Any]) -> Iterator[Finding]:
     """Fewer than published is a part of the corpus; more cannot be the corpus."""
-    pairs = [(kind, counts[kind], expected[kind]) for kind in ("utterances", "speakers") if kind in expected]
-    published = expected.get("emotion", {})
-    words = sorted({*published, *counts["emotion"]} - {""}) if published else []
-    pairs += [(f"utterances of {word}", counts["emotion"].get(word, 0), published.get(word, 0)) for word in words]
+    numbers = ("utterances", "speakers", *GROUPS)
+    pairs = [(kind, counts[kind], expected[kind]) for kind in numbers if kind in expected]
+    tables = [("utterances of", counts[kind], expected[kind]) for kind in WORDS if kind in expected]
+    by_task = counts["tasks"].items()
+    tables += [(f"utterances of task {task},", classes, expected["tasks"][task]) for task, classes in by_task]
+    for title, found, published in tables:
+        words = sorted({*published, *found} - {""})
+        pairs += [(f"{title} {word}", found.get(word, 0), published.get(word, 0)) for word in words]
     for kind, n, m in pairs:
         if n != m:
             hint = "it cannot be this corpus alone" if n > m else "a part is missing"
@@ -168,7 +186,11 @@ def _look_at_rows(manifest: pd.DataFrame) -> Iterator[Finding]:
         n_empty = int((manifest[column] == "").sum())
         if n_empty:
             yield Finding("warning", "", f"{n_empty} of {len(manifest)} utterances have no {column}; {why}")
-    for row in manifest[manifest.duplicated(["file", "start", "end"])].to_dict("records"):
+    silent = manifest["file"] == ""
+    if silent.any():
+        text = f"{int(silent.sum())} of {len(manifest)} utterances have text and no audio"
+        yield Finding("note" if silent.all() else "warning", "", text)
+    for row in manifest[manifest.duplicated(["file", "start", "end"]) & ~silent].to_dict("records"):
         yield Finding("warning", row["file"], f"{row['utterance']} is the same stretch as another utterance")
     known = manifest[(manifest["sentence"] != "") & (manifest["speaker"] != "")]
     n_speakers = known.groupby("sentence")["speaker"].nunique()

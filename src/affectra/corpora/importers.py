@@ -95,7 +95,7 @@ def read_csv(place: str | Path, root: str | Path | None = None, name: str | None
         faults.append((table.name, f"{unknown_name('column', column, COLUMNS)}; ignored"))
     if "corpus" in columns:
         faults.append((table.name, f"column 'corpus' ignored; all utterances belong to {name!r}"))
-    return _corpus(name, root, rows, faults, str(table))
+    return corpus_from_rows(name, root, rows, faults, str(table))
 
 
 def _place(table: Path, line: int, record: Record) -> str:
@@ -174,7 +174,7 @@ def read_folder(root: str | Path, speaker_pattern: str | None = None, name: str 
         raise CorpusError(
             f"{root}: no recording in a sub-folder; expected one sub-folder a class, such as anger/01.wav"
         )
-    return _corpus(name or root.resolve().name, root, rows, faults, str(root))
+    return corpus_from_rows(name or root.resolve().name, root, rows, faults, str(root))
 
 
 def _compile(pattern: str) -> re.Pattern[str]:
@@ -189,7 +189,7 @@ def _compile(pattern: str) -> re.Pattern[str]:
     return compiled
 
 
-def _corpus(name: str, root: Path, rows: list[Row], faults: list[Fault], source: str) -> Corpus:
+def corpus_from_rows(name: str, root: Path, rows: list[Row], faults: list[Fault], source: str) -> Corpus:
     """Name the utterances, drop doubles, say which words are unknown."""
     _name_utterances(rows)
     kept: dict[str, Row] = {}

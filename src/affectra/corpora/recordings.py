@@ -74,6 +74,12 @@ def check_audio(corpus: Corpus, progress: Callable[[int, int], None] | None = No
         AudioError: names the first such file and how many others there are.
     """
     manifest = corpus.manifest
+    silent = manifest.loc[manifest["file"] == "", "utterance"]
+    if len(silent):
+        raise AudioError(
+            f"{corpus.name}: {len(silent)} of {len(manifest)} utterances have text and no audio, the first is "
+            f"{silent.iloc[0]}; extract the corpus's audio beside its tables, or use a recipe that needs text alone"
+        )
     latest = manifest["start"].fillna(0.0).groupby(manifest["file"], sort=False).max()
     problems = []
     for done, (file, start) in enumerate(latest.items(), start=1):

@@ -49,16 +49,34 @@ def open_corpus(source: str) -> Corpus:
 
 def _from_manifest(path: Path, name: str) -> Corpus:
     manifest = read_manifest(path, name)
+    root = find_root(path, manifest)
+    if root is None:
+        first = next(file for file in manifest["file"] if file)
+        raise CorpusError(
+            f"{path}: {first} is not below {' or '.join(map(str, _roots(path)))}; move the manifest into the folder "
+            "that its file column is relative to, or prepare it again"
+        )
+    return Corpus(name, root, manifest)
+
+
+def find_root(path: Path, manifest: pd.DataFrame) -> Path | None:
+    """The folder that a manifest's `file` column is relative to: its own, or the one it was prepared from.
+
+    Args:
+        path: where the manifest lies.
+        manifest: its content.
+
+    Returns:
+        None if its first recording is in neither.
+    """
+    first = next((file for file in manifest["file"] if file), "")
+    return next((root for root in _roots(path) if (root / first).exists()), None)
+
+
+def _roots(path: Path) -> list[Path]:
     origin = _origin_file(path)
     origins: dict[str, Any] = read_json(origin) if origin.is_file() else {}
-    roots = [path.parent, *([Path(origins["root"])] if "root" in origins else [])]
-    for root in roots:
-        if (root / manifest["file"].iloc[0]).is_file():
-            return Corpus(name, root, manifest)
-    raise CorpusError(
-        f"{path}: {manifest['file'].iloc[0]} is not below {' or '.join(str(root) for root in roots)}; move the "
-        "manifest into the folder that its file column is relative to, or prepare it again"
-    )
+    return [path.parent, *([Path(origins["root"])] if "root" in origins else [])]
 
 
 def write_corpus(corpus: Corpus, path: str | Path) -> None:

@@ -13,6 +13,7 @@ from affectra.errors import CorpusError
 
 RECORDING_SUFFIXES = (".wav", ".flac")  # what corpus readers accept; where both are there, the first is taken
 MEDIA_SUFFIXES = frozenset((*AUDIO_SUFFIXES, ".aac", ".avi", ".m4a", ".mkv", ".mov", ".mp4", ".mpg", ".webm", ".wma"))
+JUNK = (".ds_store", "thumbs.db", "desktop.ini")  # what file managers leave behind
 N_NAMED = 5  # files that a reader names one by one before it condenses equal faults into one line
 
 Row = dict[str, Any]
@@ -38,7 +39,7 @@ def list_files(root: Path) -> list[PurePosixPath]:
             continue
         seen.add(place)
         relative = PurePosixPath(Path(folder).relative_to(root).as_posix())
-        files += [relative / name for name in names if not name.startswith("._") and name != ".DS_Store"]
+        files += [relative / name for name in names if not name.startswith("._") and name.casefold() not in JUNK]
     for file in files:
         try:
             str(file).encode()
@@ -82,6 +83,52 @@ def find_recording(root: Path, file: str, suffixes: Sequence[str] = RECORDING_SU
     return None
 
 
+def read_document(root: Path, name: str) -> list[tuple[str, str]]:
+    """The lines of a document that some copies of a corpus have and others lack; none where there is no such document.
+
+    Args:
+        root: the corpus's folder; the document may lie anywhere below it, and of several the first is taken.
+        name: of the document, in any case.
+
+    Returns:
+        Place (`file:line`) and text of each line that is not blank; bytes that are not UTF-8 become U+FFFD.
+
+    Raises:
+        CorpusError: the document cannot be read.
+    """
+    found = [file for file in list_files(root) if file.name.casefold() == name.casefold()]
+    if not found:
+        return []
+    try:
+        text = (root / found[0]).read_bytes().decode("utf-8-sig", errors="replace")
+    except OSError as error:
+        raise CorpusError(f"{root / found[0]}: cannot be read ({error.strerror})") from error
+    return [(f"{found[0]}:{number}", line) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
+
+
+def read_lines(root: Path, file: PurePosixPath, faults: list[Fault]) -> list[tuple[str, str]]:
+    """The lines of a text file in UTF-8 or, where it is not, Windows-1252; none and a fault where it cannot be read.
+
+    Args:
+        root: the corpus's folder.
+        file: relative to it.
+        faults: where the fault goes.
+
+    Returns:
+        Place (`file:line`) and text, without the space around it, of each line; blank ones are empty.
+    """
+    try:
+        content = (root / file).read_bytes()
+    except OSError as error:
+        faults.append((str(file), f"cannot be read ({error.strerror}); left out"))
+        return []
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = content.decode("cp1252", errors="replace")
+    return [(f"{file}:{number}", line.strip()) for number, line in enumerate(text.split("\n"), start=1)]
+
+
 def condense(faults: Iterable[Fault]) -> tuple[str, ...]:
     """One line a fault; where many files have the same one, one line that names the first and the number of others."""
     by_message: dict[str, list[str]] = defaultdict(list)
@@ -109,7 +156,25 @@ def unknown_code(*codes: tuple[str, str, Collection[str]]) -> str | None:
     return None
 
 
-def read_named_files(corpus: str, root: Path, parse: Callable[[PurePosixPath], Row | str], expected: str) -> Corpus:
+def contradiction(kind: str, in_folder: str, in_name: str) -> str | None:
+    """What is wrong where a file's folder and name differ; None if they agree or the folder says nothing.
+
+    Example:
+        >>> contradiction("emotion", "sadness", "anger")
+        "its folder says emotion 'sadness', its name 'anger'"
+    """
+    if in_folder and in_folder != in_name:
+        return f"its folder says {kind} {in_folder!r}, its name {in_name!r}"
+    return None
+
+
+def read_named_files(
+    corpus: str,
+    root: Path,
+    parse: Callable[[PurePosixPath], Row | str],
+    expected: str,
+    documents: Collection[str] = (),
+) -> Corpus:
     """Read a corpus whose file names say everything.
 
     Every recording below the root is either an utterance or a fault; other files are faults only in folders that hold
@@ -120,6 +185,7 @@ def read_named_files(corpus: str, root: Path, parse: Callable[[PurePosixPath], R
         root: its folder.
         parse: path relative to the root -> manifest row with at least `utterance`, or what is wrong with the name.
         expected: file names that the corpus has, for the message when there are none.
+        documents: names of files that the reader itself understands, no faults wherever they lie.
 
     Raises:
         CorpusError: no utterance below the root.
@@ -142,5 +208,10 @@ def read_named_files(corpus: str, root: Path, parse: Callable[[PurePosixPath], R
         first = f", {faults[0][0]}: {faults[0][1]}" if faults else ""
         raise CorpusError(f"{root}: no utterance of {corpus} among {recordings} recordings{first}; expected {expected}")
     homes = {PurePosixPath(row["file"]).parent for row in rows.values()}
-    faults += [(str(file), "not a recording") for file in files if file.parent in homes and not is_media(file)]
+    understood = {name.casefold() for name in documents}
+    faults += [
+        (str(file), "not a recording")
+        for file in files
+        if file.parent in homes and not is_media(file) and file.name.casefold() not in understood
+    ]
     return Corpus(corpus, root, manifest_from_rows(rows.values(), corpus), condense(faults))

@@ -79,8 +79,8 @@ class CorpusInfo:
         access: how to get it, in one sentence.
         read: reader: folder -> `Corpus`, with options of its own where the corpus leaves a choice; a `CorpusError` says
             what was expected there.
-        expected: published counts, any of "utterances", "speakers", "sessions", "dialogues" (numbers), "emotion", "style",
-            "split" (counts by word) and "tasks" (counts by class of a task).
+        expected: published counts, any of "utterances", "speakers", "sessions", "dialogues" (numbers), "emotion",
+            "style", "split" (counts by word) and "tasks" (counts by class of a task).
         synthetic: whether the speech is synthetic, so that each result on it says so.
     """
 

@@ -1,15 +1,18 @@
 """Folds as data: membership of train, dev and test, their hash, and their file."""
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from affectra.corpora.utterance import utterance_keys
 from affectra.errors import ProtocolError
 from affectra.files import read_json, sha256_json, write_json
+from affectra.protocols.kinds import members
 
 PARTS = ("train", "dev", "test")
 
@@ -50,7 +53,7 @@ class Splits:
     @property
     def hash(self) -> str:
         """SHA-256 of the membership; it changes when an utterance changes its part or fold, and only then."""
-        return sha256_json([{part: sorted(getattr(fold, part)) for part in PARTS} for fold in self.folds])
+        return membership_hash(self.folds)
 
     def stamp(self) -> dict[str, Any]:
         """What each result says of its protocol: name, version, hash, speaker_independent."""
@@ -65,6 +68,11 @@ class Splits:
         """The content of a splits file."""
         folds = [{part: list(getattr(fold, part)) for part in PARTS} for fold in self.folds]
         return {"protocol": {**self.stamp(), "options": dict(self.options)}, "folds": folds}
+
+
+def membership_hash(folds: Sequence[Fold]) -> str:
+    """SHA-256 of who is in which part of which fold, whatever the order within a part."""
+    return sha256_json([{part: sorted(getattr(fold, part)) for part in PARTS} for fold in folds])
 
 
 def write_splits(splits: Splits, path: str | Path) -> None:
@@ -98,8 +106,10 @@ def read_splits(path: str | Path) -> list[Fold]:
     return read
 
 
-def check_folds(folds: list[Fold], manifest: pd.DataFrame, source: str) -> bool:
+def check_folds(folds: Sequence[Fold], manifest: pd.DataFrame, source: str) -> bool:
     """Check folds against a manifest; returns whether they are speaker-independent.
+
+    They are if no speaker is on two sides of a fold. A speaker who is unknown may be any of the corpus.
 
     Args:
         folds: what to check.
@@ -110,26 +120,81 @@ def check_folds(folds: list[Fold], manifest: pd.DataFrame, source: str) -> bool:
         ProtocolError: an unknown or doubled utterance, one on two sides of a fold or tested twice, or an empty train or
             test part.
     """
-    keys = utterance_keys(manifest)
-    voices = dict(zip(keys, zip(manifest["corpus"], manifest["speaker"], strict=True), strict=True))
-    independent = bool((manifest["speaker"] != "").all())
-    tested: dict[str, int] = {}
+    keys = list(utterance_keys(manifest))
+    rows = {key: row for row, key in enumerate(keys)}
+    tested = np.full(len(keys), -1)  # the fold that tests a row
+    independent = True
+    voices = _Voices(manifest)
     for k, fold in enumerate(folds):
-        seen: dict[str, str] = {}
-        for part in PARTS:
-            for key in getattr(fold, part):
-                if key not in voices:
-                    raise ProtocolError(f"{source}: fold {k}: {part} names {key!r}, which the manifest does not have")
-                if key in seen:
-                    raise ProtocolError(f"{source}: fold {k}: {key!r} is in {seen[key]} and in {part}")
-                seen[key] = part
-        for key in fold.test:
-            if key in tested:
-                raise ProtocolError(f"{source}: {key!r} is tested in fold {tested[key]} and in fold {k}")
-            tested[key] = k
+        parts = [_rows(getattr(fold, part), rows, f"{source}: fold {k}: {part}") for part in PARTS]
+        _check_once(parts, keys, f"{source}: fold {k}")
+        test = parts[PARTS.index("test")]
+        if (tested[test] >= 0).any():
+            row = test[tested[test] >= 0][0]
+            raise ProtocolError(f"{source}: {keys[row]!r} is tested in fold {tested[row]} and in fold {k}")
+        tested[test] = k
         for part in ("train", "test"):
             if not getattr(fold, part):
                 raise ProtocolError(f"{source}: fold {k}: the {part} part is empty")
-        speakers = [{voices[key] for key in getattr(fold, part)} for part in PARTS]
-        independent &= not (speakers[0] & speakers[1] or speakers[0] & speakers[2] or speakers[1] & speakers[2])
+        independent &= voices.are_apart(parts)
     return independent
+
+
+def _rows(part: Sequence[str], rows: Mapping[str, int], place: str) -> np.ndarray:
+    """The rows of a part's keys."""
+    found = np.fromiter(map(rows.get, part, itertools.repeat(-1)), dtype=np.int64, count=len(part))
+    if (found < 0).any():
+        raise ProtocolError(f"{place} names {part[int(np.argmax(found < 0))]!r}, which the manifest does not have")
+    return found
+
+
+def _check_once(parts: Sequence[np.ndarray], keys: Sequence[str], place: str) -> None:
+    """Raise a `ProtocolError` where a row is in two parts, or twice in one."""
+    seen = np.full(len(keys), -1)
+    for i, part in enumerate(parts):
+        if (seen[part] >= 0).any():
+            row = part[seen[part] >= 0][0]
+            raise ProtocolError(f"{place}: {keys[row]!r} is in {PARTS[seen[row]]} and in {PARTS[i]}")
+        doubled = np.flatnonzero(np.bincount(part) > 1)
+        if len(doubled):
+            raise ProtocolError(f"{place}: {keys[doubled[0]]!r} is in {PARTS[i]} twice")
+        seen[part] = i
+
+
+class _Voices:
+    """Who speaks each row of a manifest, as numbers."""
+
+    def __init__(self, manifest: pd.DataFrame) -> None:
+        self.speakers, _ = pd.factorize(members(manifest, "speaker"))
+        self.corpora, _ = pd.factorize(manifest["corpus"])
+        self.unknown = (manifest["speaker"] == "").to_numpy()
+
+    def are_apart(self, parts: Sequence[np.ndarray]) -> bool:
+        """Whether no speaker is on two sides; one who is unknown may be any of the corpus."""
+        known = [part[~self.unknown[part]] for part in parts]
+        if any(map(len, known)) and _on_sides(self.speakers, known).max() > 1:
+            return False
+        corpora = _on_sides(self.corpora, parts)
+        return all((corpora[self.corpora[part[self.unknown[part]]]] < 2).all() for part in parts)
+
+
+def _on_sides(codes: np.ndarray, parts: Sequence[np.ndarray]) -> np.ndarray:
+    """On how many sides each code is."""
+    sides = np.zeros((len(parts), codes.max() + 1), dtype=np.int64)
+    for side, part in zip(sides, parts, strict=True):
+        side[codes[part]] = 1
+    total: np.ndarray = sides.sum(axis=0)
+    return total
+
+
+def keeps_apart(folds: Iterable[Fold], manifest: pd.DataFrame, kind: str) -> bool:
+    """Whether what is tested is, by its speaker, session, dialogue, sentence or corpus, in no other part of its fold.
+
+    Args:
+        folds: whose keys the manifest has.
+        manifest: the utterances.
+        kind: one of `affectra.protocols.kinds.KINDS`; what is unknown is taken as apart.
+    """
+    names = dict(zip(utterance_keys(manifest), members(manifest, kind), strict=True))
+    sides = (({names[key] for key in fold.test}, {names[key] for key in fold.train + fold.dev}) for fold in folds)
+    return not any((test & others) - {""} for test, others in sides)

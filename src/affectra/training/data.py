@@ -1,6 +1,7 @@
 """Segments for training: cut from cached frames on the fly, shuffled by a seed of the epoch."""
 
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from affectra.errors import CorpusError
 from affectra.features.cache import load_frames
+from affectra.features.normalization import GROUPED, Statistics, measure
 from affectra.models.recognizer import Recognizer
 from affectra.training.seeds import derive_seed
 
@@ -44,6 +46,29 @@ class Example:
         return frames
 
 
+def group_statistics(mode: str, *parts: Sequence[Example]) -> dict[str, Statistics]:
+    """Statistics of each speaker or corpus by utterance key, for the normalisation modes that want them.
+
+    Args:
+        mode: of `Normalization`.
+        parts: training part first. A group that training has is measured there alone; another one where it is met, over
+            all its utterances of that part, without their labels.
+    """
+    if mode not in GROUPED:
+        return {}
+    of_key: dict[str, Statistics] = {}
+    measured: dict[tuple[str, ...], Statistics] = {}
+    for part in parts:
+        members: dict[tuple[str, ...], list[Example]] = defaultdict(list)
+        for example in part:
+            members[(example.corpus, example.speaker) if mode == "speaker" else (example.corpus,)].append(example)
+        for group, examples in members.items():
+            if group not in measured:
+                measured[group] = measure(example.load() for example in examples)
+            of_key |= dict.fromkeys((example.key for example in examples), measured[group])
+    return of_key
+
+
 class SegmentDataset(Dataset[tuple[Tensor, int, int, int]]):
     """Segments of utterances: (frames padded, real frames, class, index of the utterance).
 
@@ -51,11 +76,19 @@ class SegmentDataset(Dataset[tuple[Tensor, int, int, int]]):
         examples: utterances.
         recognizer: says how they are normalised and cut.
         train: with the training shift or the test shift.
+        groups: statistics of an utterance's group by its key, for the normalisation modes that want them.
     """
 
-    def __init__(self, examples: Sequence[Example], recognizer: Recognizer, train: bool) -> None:
+    def __init__(
+        self,
+        examples: Sequence[Example],
+        recognizer: Recognizer,
+        train: bool,
+        groups: Mapping[str, Statistics],
+    ) -> None:
         self.examples = examples
         self.recognizer = recognizer
+        self.groups = groups
         places = [(i, start) for i, e in enumerate(examples) for start in recognizer.starts(e.n_frames, train)]
         self.places = np.array(places, dtype=np.int32)
 
@@ -71,7 +104,8 @@ class SegmentDataset(Dataset[tuple[Tensor, int, int, int]]):
             segment, n = self.recognizer.segment(normalization.of_utterance(frames), start)
         else:  # convert no more than the segment
             stretch = frames[start : start + self.recognizer.segment_frames]
-            segment, n = self.recognizer.segment(normalization.of_utterance(stretch), 0)
+            values = normalization.of_utterance(stretch, self.groups.get(example.key))
+            segment, n = self.recognizer.segment(values, 0)
         return torch.from_numpy(segment), n, example.target, i
 
 
