@@ -12,11 +12,13 @@ import torch
 from affectra.audio import blocks, quality_flags, to_mono
 from affectra.calibration import Calibration, read_calibration
 from affectra.errors import CheckpointError, ConfigError
+from affectra.features.cache import HALF, storage_of
 from affectra.models.recognizer import Recognizer, checkpoint_folders, load_checkpoint
 from affectra.registry import unknown_name
 
 SHORTEST_S = 0.5  # ours: below it there is hardly a syllable to judge by
 STRETCH_S = 60.0  # a long recording is recognised in stretches of this length, so memory stays bounded
+WINDOW_S, WINDOW_SHIFT_S = 3.0, 1.0  # ours: a timeline's windows where a stretch of any length gives one vector
 UNKNOWN = "unknown"
 
 
@@ -60,6 +62,7 @@ class Model:
         self.calibration = calibration or Calibration(1.0)
         self.classes = self.recognizers[0].specification.classes
         self.sample_rate: int = self.recognizers[0].front_end.sample_rate
+        self.is_whole = self.recognizers[0].is_whole
         self.synthetic = self.recognizers[0].specification.synthetic
 
     def __call__(
@@ -78,8 +81,12 @@ class Model:
     def timeline(
         self, audio: npt.NDArray[np.floating], sample_rate: int, *, classes: Sequence[str] = (), abstain: bool = True
     ) -> list[Prediction]:
-        """One prediction a window, in order; windows overlap as the recipe's test segments do."""
-        return self._each(self._windows_of(audio, sample_rate), classes, abstain)
+        """One prediction a window, in order.
+
+        Windows overlap as the recipe's test segments do; a model of whole utterances, whose recipe has no segments,
+        hears 3 s of every second, about as long as what it learnt from.
+        """
+        return self._each(self._windows_of(audio, sample_rate, timeline=True), classes, abstain)
 
     def recognize_file(self, path: str | Path, *, classes: Sequence[str] = (), abstain: bool = True) -> Prediction:
         """Recognise a recording of any format, rate, channels and length, in bounded memory.
@@ -97,17 +104,17 @@ class Model:
         Raises:
             AudioError: it cannot be read.
         """
-        return self._each(self._windows_in(path), classes, abstain)
+        return self._each(self._windows_in(path, timeline=True), classes, abstain)
 
-    def _windows_in(self, path: str | Path) -> "_Windows":
+    def _windows_in(self, path: str | Path, timeline: bool = False) -> "_Windows":
         stream = blocks(path, self.sample_rate, allow_truncated=True)
-        windows = _Windows(self, stream)
+        windows = _Windows(self, stream, timeline)
         windows.add_flags(stream.flags)
         return windows
 
-    def _windows_of(self, audio: npt.NDArray[np.floating], sample_rate: int) -> "_Windows":
+    def _windows_of(self, audio: npt.NDArray[np.floating], sample_rate: int, timeline: bool = False) -> "_Windows":
         audio = np.asarray(audio)
-        windows = _Windows(self, iter([to_mono(audio, sample_rate, self.sample_rate)]))
+        windows = _Windows(self, iter([to_mono(audio, sample_rate, self.sample_rate)]), timeline)
         windows.add_flags(quality_flags(audio, sample_rate))
         return windows
 
@@ -115,7 +122,9 @@ class Model:
         return [self._prediction(p, s, e, windows.flags, classes, abstain) for p, s, e in windows.rows]
 
     def _whole(self, windows: "_Windows", classes: Sequence[str], abstain: bool) -> Prediction:
-        probabilities = np.mean([row[0] for row in windows.rows], axis=0)
+        # By length, so that the rest of a long recording, shorter than its other stretches, counts for less.
+        weights = [end - start if self.is_whole else 1.0 for _, start, end in windows.rows]
+        probabilities = np.average([row[0] for row in windows.rows], axis=0, weights=weights)
         return self._prediction(probabilities, 0.0, windows.duration_s, windows.flags, classes, abstain)
 
     def _prediction(
@@ -153,27 +162,30 @@ class _Windows:
     """Windows of a stream: (probabilities, start_s, end_s) rows, duration and flags, never holding the whole recording.
 
     The stream is cut into stretches at window starts, so the windows are those of the whole recording. A normalisation
-    or peak over the utterance is then one over the stretch.
+    or peak over the utterance is then one over the stretch. For a model of whole utterances the stretch is the window:
+    of a timeline 3 s every second, else the recording itself up to about a minute.
+
+    Args:
+        model: what recognises.
+        stream: blocks of samples at the model's rate.
+        timeline: whether the windows are to be shown one by one.
     """
 
-    def __init__(self, model: Model, stream: Iterator[npt.NDArray[np.float32]]) -> None:
+    def __init__(self, model: Model, stream: Iterator[npt.NDArray[np.float32]], timeline: bool) -> None:
         self.rows: list[tuple[npt.NDArray[np.float64], float, float]] = []
         self._model = model
-        first = model.recognizers[0]
-        hop, rate = first.front_end.hop_length, model.sample_rate
-        shift = first.test_shift_frames * hop
-        overlap = (first.segment_frames - 1) * hop + first.front_end.window_length - shift
-        stretch_length = max(1, round(STRETCH_S * rate / shift)) * shift
+        rate = model.sample_rate
+        advance, overlap, least = _stretches(model.recognizers[0], timeline)
         kept = np.zeros(0, dtype=np.float32)
         begun = n_samples = 0
         for block in stream:
             n_samples += len(block)
             kept = np.concatenate([kept, block])
-            # A stretch is cut only when a whole window is left after it: the last one is padded as in training.
-            while len(kept) >= stretch_length + overlap + shift:
-                self._recognize(kept[: stretch_length + overlap], begun, None)
-                kept = kept[stretch_length:]
-                begun += stretch_length
+            # A stretch is cut only when enough is left after it: the last one is padded as in training.
+            while len(kept) >= advance + overlap + least:
+                self._recognize(kept[: advance + overlap], begun, None)
+                kept = kept[advance:]
+                begun += advance
         self.duration_s = n_samples / rate
         self._recognize(kept, begun, n_samples)
         self.flags: tuple[str, ...] = ("too_short",) if self.duration_s < SHORTEST_S else ()
@@ -184,15 +196,36 @@ class _Windows:
 
     def _recognize(self, samples: npt.NDArray[np.float32], begun: int, n_samples: int | None) -> None:
         first = self._model.recognizers[0]
-        frames = first.front_end.frames(torch.from_numpy(samples)).numpy().astype(np.float16)  # as cached for training
+        frames = first.front_end.frames(torch.from_numpy(samples)).numpy()
+        frames = frames.astype(storage_of(first.front_end).get("dtype", HALF))  # as cached for training
         outputs = [recognizer.recognize(frames) for recognizer in self._model.recognizers]
         probabilities = np.mean([output.segment_probabilities for output in outputs], axis=0)
-        rate, hop = self._model.sample_rate, first.front_end.hop_length
-        length = (first.segment_frames - 1) * hop + first.front_end.window_length
+        rate = self._model.sample_rate
+        hop, length = (0, len(samples)) if first.is_whole else (first.front_end.hop_length, _window_length(first))
         for start, row in zip(outputs[0].starts, probabilities, strict=True):
             begin = begun + start * hop
             end = begin + length if n_samples is None else min(begin + length, n_samples)
             self.rows.append((row, begin / rate, end / rate))
+
+
+def _stretches(recognizer: Recognizer, timeline: bool) -> tuple[int, int, int]:
+    """How a stream is cut, in samples: from one stretch to the next, how much they share, what is left at least."""
+    rate = recognizer.front_end.sample_rate
+    if not recognizer.is_whole:
+        shift = recognizer.test_shift_frames * recognizer.front_end.hop_length
+        advance = max(1, round(STRETCH_S * rate / shift)) * shift
+        return advance, _window_length(recognizer) - shift, shift
+    if timeline:
+        shift = round(WINDOW_SHIFT_S * rate)
+        return shift, round(WINDOW_S * rate) - shift, 1
+    return round(STRETCH_S * rate), 0, round(WINDOW_S * rate)
+
+
+def _window_length(recognizer: Recognizer) -> int:
+    """Samples of a segment."""
+    front_end = recognizer.front_end
+    length: int = (recognizer.segment_frames - 1) * front_end.hop_length + front_end.window_length
+    return length
 
 
 def load(name_or_dir: str | Path) -> Model:

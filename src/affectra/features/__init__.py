@@ -1,13 +1,23 @@
 """Features: what the network sees, by name.
 
 A front end is a module with `sample_rate`, `n_features`, `n_frames(n_samples)`, `frames(waveform)` (computed once per
-utterance and cached) and `forward(segments, n_frames)` (what is done per segment, on the training device).
+utterance and cached) and `forward(segments, n_frames)` (what is done per segment, on the training device); also
+`hop_length` and `window_length` in samples, both None where a stretch of any length gives one vector.
 """
 
+from affectra.features.functionals import Functionals
+from affectra.features.leaf_frames import FixedLeaf
+from affectra.features.mel import LogMel, Mfcc
 from affectra.features.spectrogram import Spectrogram
+from affectra.features.waveform import Waveform
 from affectra.registry import Registry
 
 FRONT_ENDS: Registry = Registry("front end")
 FRONT_ENDS.register("spectrogram")(Spectrogram)
+FRONT_ENDS.register("functionals")(Functionals)
+FRONT_ENDS.register("log-mel")(LogMel)
+FRONT_ENDS.register("mfcc")(Mfcc)
+FRONT_ENDS.register("leaf")(FixedLeaf)
+FRONT_ENDS.register("waveform")(Waveform)
 
 __all__ = ["FRONT_ENDS", "Spectrogram"]

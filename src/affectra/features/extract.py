@@ -10,7 +10,7 @@ import torch
 from affectra.audio import read
 from affectra.errors import AudioError
 from affectra.features import FRONT_ENDS
-from affectra.features.cache import FrameCache
+from affectra.features.cache import FrameCache, storage_of
 from affectra.files import sha256_file
 
 
@@ -54,7 +54,7 @@ def extract(
         AudioError: recordings that are refused: the first one's reason, and how many more.
     """
     module = FRONT_ENDS.build(front_end["name"], front_end["options"])
-    cache = FrameCache(front_end)
+    cache = FrameCache({**front_end, **storage_of(module)})
     hashes: dict[Path, str] = {}
     found, refused = [], []
     for i, stretch in enumerate(stretches):

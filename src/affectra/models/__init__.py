@@ -1,10 +1,27 @@
-"""Models: networks from features to scores, by name; each returns an `Output`."""
+"""Models: from features to scores, by name; each returns an `Output`.
+
+Most are networks that training takes through epochs. One with a method `fit(features, targets, groups)` is fitted at
+once, to one vector an utterance; see `Svm`.
+"""
 
 from affectra.models.attention_cnn import AttentionCnn
 from affectra.models.layers import Output
+from affectra.models.svm import Svm
 from affectra.registry import Registry
 
 MODELS: Registry = Registry("model")
 MODELS.register("attention-cnn")(AttentionCnn)
+MODELS.register("svm")(Svm)
 
-__all__ = ["MODELS", "AttentionCnn", "Output"]
+
+def is_fitted_at_once(name: str) -> bool:
+    """Whether the model called `name` has no epochs.
+
+    Example:
+        >>> is_fitted_at_once("svm"), is_fitted_at_once("attention-cnn")
+        (True, False)
+    """
+    return hasattr(MODELS[name], "fit")
+
+
+__all__ = ["MODELS", "AttentionCnn", "Output", "Svm", "is_fitted_at_once"]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,9 +17,9 @@ from affectra import __version__
 from affectra.config import SegmentPlan
 from affectra.errors import CheckpointError, ConfigError
 from affectra.features import FRONT_ENDS
-from affectra.features.normalization import Normalization
+from affectra.features.normalization import GROUPED, Normalization, Statistics
 from affectra.files import atomic_path, read_json, write_json
-from affectra.models import MODELS
+from affectra.models import MODELS, is_fitted_at_once
 from affectra.models.layers import Output
 from affectra.segments import segment_starts
 
@@ -36,7 +37,8 @@ class Specification:
         model: {"name", "options"} from `MODELS`.
         front_end: {"name", "options"} from `FRONT_ENDS`.
         normalization: mode of `Normalization`.
-        segments: length_s, frames, train_shift_s, test_shift_s.
+        segments: length_s, frames, train_shift_s, test_shift_s; None where the front end gives one vector an
+            utterance.
         task: what the classes are classes of.
         classes: in the order of the scores.
         synthetic: whether it was trained on synthetic speech alone.
@@ -46,7 +48,7 @@ class Specification:
     model: Mapping[str, Any]
     front_end: Mapping[str, Any]
     normalization: str
-    segments: Mapping[str, Any]
+    segments: Mapping[str, Any] | None
     task: str
     classes: tuple[str, ...]
     synthetic: bool
@@ -86,6 +88,8 @@ class Recognizer(nn.Module):
         self.specification = specification
         self.front_end = FRONT_ENDS.build(specification.front_end["name"], specification.front_end["options"])
         self.normalization = Normalization(specification.normalization, self.front_end.n_features)  # type: ignore[arg-type]
+        self.is_whole: bool = self.front_end.hop_length is None
+        _check_whole(specification, self.is_whole)
         if specification.normalization != "none" and not self.front_end.is_framewise:
             raise ConfigError(
                 f"normalization {specification.normalization!r} needs a front end whose frames are final: "
@@ -97,9 +101,14 @@ class Recognizer(nn.Module):
             n_features=self.front_end.n_features,
             n_classes=len(specification.classes),
         )
-        plan = specification.segments
+        if specification.segments is None:  # one frame, one segment
+            self.input_frames = self.segment_frames = self.train_shift_frames = self.test_shift_frames = 1
+        else:
+            self._plan_segments(specification.segments)
+
+    def _plan_segments(self, plan: Mapping[str, Any]) -> None:
         rate, hop = self.front_end.sample_rate, self.front_end.hop_length
-        self.input_frames: int = plan["frames"]
+        self.input_frames = plan["frames"]
         length = round(plan["length_s"] * rate)
         self.segment_frames = 1 + max(0, (length - self.front_end.window_length) // hop)
         self.train_shift_frames = max(1, round(plan["train_shift_s"] * rate / hop))
@@ -118,9 +127,13 @@ class Recognizer(nn.Module):
             - segments: (batch, input_frames, feature), zeros where padded
             - n_frames: (batch,), real frames
         """
-        features = self.front_end(self.normalization(segments, n_frames))
-        output: Output = self.network(features, n_frames)
+        output: Output = self.network(self.features(segments, n_frames), n_frames)
         return output
+
+    def features(self, segments: Tensor, n_frames: Tensor) -> Tensor:
+        """What the network sees of segments: (batch, feature, time)."""
+        features: Tensor = self.front_end(self.normalization(segments, n_frames))
+        return features
 
     def starts(self, n_frames: int, train: bool) -> list[int]:
         """First frames of an utterance's segments, with the training or the test shift."""
@@ -135,10 +148,35 @@ class Recognizer(nn.Module):
         return padded, len(cut)
 
     @torch.inference_mode()
-    def recognize(self, frames: npt.NDArray[np.floating]) -> UtteranceOutput:
-        """Scores of one utterance from its frames (frame, feature) as the front end's `frames` gives them."""
-        device = next(self.parameters()).device
-        values = self.normalization.of_utterance(frames)
+    def whole_features(
+        self, frames: npt.NDArray[np.floating], group: Statistics | None = None
+    ) -> npt.NDArray[np.float32]:
+        """What the network sees of an utterance that is one vector: (feature,); arguments as for `recognize`."""
+        values = torch.from_numpy(self._of_utterance(frames, group))
+        vector: npt.NDArray[np.float32] = self.features(values[None], torch.ones(1))[0, :, 0].numpy()
+        return vector
+
+    def _of_utterance(self, frames: npt.NDArray[np.floating], group: Statistics | None) -> npt.NDArray[np.float32]:
+        if self.is_whole and group is None and self.normalization.mode in GROUPED:
+            raise ConfigError(
+                f"this model wants its features normalised per {self.normalization.mode}, over many utterances of it, "
+                "which a recording alone is not; for recordings train with normalization: train"
+            )
+        return self.normalization.of_utterance(frames, group)
+
+    @torch.inference_mode()
+    def recognize(self, frames: npt.NDArray[np.floating], group: Statistics | None = None) -> UtteranceOutput:
+        """Scores of one utterance from its frames (frame, feature) as the front end's `frames` gives them.
+
+        Args:
+            frames: of the utterance.
+            group: statistics of its speaker or corpus, for a normalisation that wants them; else it is its own group.
+
+        Raises:
+            ConfigError: it would be its own group and has one vector alone.
+        """
+        device = next(chain(self.parameters(), self.buffers())).device
+        values = self._of_utterance(frames, group)
         starts = self.starts(len(values), train=False)
         outputs = []
         for i in range(0, len(starts), BATCH_SEGMENTS):
@@ -154,6 +192,25 @@ class Recognizer(nn.Module):
             attention=torch.cat(maps).half().cpu().numpy() if maps else None,
             starts=starts,
             segment_probabilities=probabilities,
+        )
+
+
+def _check_whole(specification: Specification, is_whole: bool) -> None:
+    """Raise a `ConfigError` unless segments, normalisation and model suit a front end of one vector, or of frames."""
+    front_end, model = specification.front_end["name"], specification.model["name"]
+    if is_whole and specification.segments is not None:
+        raise ConfigError(f"segments: front end {front_end!r} gives one vector an utterance; leave segments out")
+    if not is_whole and specification.segments is None:
+        raise ConfigError(f"segments: front end {front_end!r} gives frames; say how they are cut into segments")
+    if is_whole and specification.normalization == "utterance":
+        raise ConfigError(
+            f"normalization 'utterance' leaves nothing of the one vector that front end {front_end!r} gives; "
+            "choose train, speaker, corpus or none"
+        )
+    if not is_whole and is_fitted_at_once(model):
+        raise ConfigError(
+            f"model {model!r} needs a front end that gives one vector an utterance, e.g. functionals; "
+            f"{front_end!r} gives frames"
         )
 
 
@@ -183,7 +240,8 @@ def load_checkpoint(folder: str | Path) -> Recognizer:
             )
         del content["affectra"]
         content["classes"] = tuple(content["classes"])
-        SegmentPlan.model_validate(content["segments"])
+        if content["segments"] is not None:
+            SegmentPlan.model_validate(content["segments"])
         if len(set(content["classes"])) < max(2, len(content["classes"])) or not all(
             isinstance(name, str) for name in content["classes"]
         ):

@@ -1,0 +1,272 @@
+"""Two runs on the same utterances: how much better is one, and would other speakers have said so too."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from affectra.errors import CheckpointError
+from affectra.evaluation import check_predictions, read_predictions
+from affectra.files import read_json
+from affectra.statistics import (
+    MAX_EXACT,
+    N_RANDOM,
+    Interval,
+    difference_interval,
+    exchange_test,
+    grouped_confusion,
+    holm,
+)
+
+METRICS = ("ua", "wa")
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One metric of two runs; all but p are fractions.
+
+    Attributes:
+        a: of the one run, at utterance level over all folds, averaged over seeds.
+        b: of the other.
+        effect: a - b.
+        interval: of the effect, 95 %, by bootstrap over speakers; None with fewer than three.
+        p: two-sided, by exchanging the runs' predictions speaker by speaker.
+        p_holm: p corrected for the other comparisons of `compare_many`; None in a comparison alone.
+    """
+
+    a: float
+    b: float
+    effect: float
+    interval: Interval
+    p: float
+    p_holm: float | None = None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What two runs say of each other.
+
+    Attributes:
+        a: folder of the one run.
+        b: folder of the other.
+        task: the task of both.
+        n_utterances: that both tested.
+        n_speakers: of these.
+        n_seeds: of a and of b; a run's predictions are averaged over its seeds.
+        n_exchanges: that p counts; all there are up to 12 speakers.
+        metrics: "ua" and "wa".
+        notes: what a reader must know to judge it, a line each.
+    """
+
+    a: str
+    b: str
+    task: str
+    n_utterances: int
+    n_speakers: int
+    n_seeds: tuple[int, int]
+    n_exchanges: int
+    metrics: dict[str, Difference]
+    notes: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as JSON values."""
+        return asdict(self)
+
+    def lines(self) -> list[str]:
+        """The same for a reader."""
+        seeds = "" if self.n_seeds == (1, 1) else f", {self.n_seeds[0]} and {self.n_seeds[1]} seed(s)"
+        all_of = "all " if self.n_speakers <= MAX_EXACT else ""
+        return [
+            f"{self.a} against {self.b}: task {self.task}, {self.n_utterances} utterances of {self.n_speakers} "
+            f"speakers{seeds}",
+            *(_line(name.upper(), difference) for name, difference in self.metrics.items()),
+            f"interval: bootstrap over speakers; p: {all_of}{self.n_exchanges} exchanges of both, speaker by speaker",
+            *(f"note: {note}" for note in self.notes),
+        ]
+
+
+def _line(name: str, d: Difference) -> str:
+    interval = f" [{_signed(d.interval[0])}, {_signed(d.interval[1])}]" if d.interval else ""
+    corrected = "" if d.p_holm is None else f", {d.p_holm:.4f} by Holm"
+    return f"{name} {d.a:.3f} against {d.b:.3f}: {_signed(d.effect)}{interval}, p {d.p:.4f}{corrected}"
+
+
+def _signed(value: float) -> str:
+    return f"{round(value, 3) + 0.0:+.3f}"  # + 0.0: no minus before a zero
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A run as a comparison reads it: its scores.json and predictions.csv."""
+
+    folder: Path
+    scores: dict[str, Any]
+    predictions: pd.DataFrame
+
+    @property
+    def n_seeds(self) -> int:
+        return int(self.predictions["seed"].nunique())
+
+    @property
+    def state(self) -> str:
+        """PARTIAL and how far, or nothing."""
+        return "" if self.scores["complete"] else f" (PARTIAL, {self.scores['folds_done']} folds)"
+
+    def utterances(self) -> pd.DataFrame:
+        """corpus, speaker and truth by utterance, sorted; the first seed says it for all."""
+        table = self.predictions.drop_duplicates("utterance").set_index("utterance").sort_index()
+        return table[["corpus", "speaker", "truth"]]
+
+    def right(self, classes: Sequence[str]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+        """(speaker, class): utterances that are right, averaged over seeds, and utterances there are."""
+        groups, matrices = grouped_confusion(self.predictions, classes, ["seed", "corpus", "speaker"])
+        by_seed = matrices.reshape(self.n_seeds, len(groups) // self.n_seeds, *matrices.shape[1:])
+        return np.diagonal(by_seed, axis1=2, axis2=3).mean(0), by_seed[0].sum(2)
+
+
+def compare(a: str | Path, b: str | Path) -> Comparison:
+    """Compare two runs that tested the same utterances; positive effects speak for the first.
+
+    Utterances of one speaker are not independent, so speakers are what is exchanged and drawn. UA and WA are linear in
+    what a run has right, so exchanging a speaker's predictions turns the sign of the speaker's part of the effect.
+
+    Args:
+        a: run directory.
+        b: run directory.
+
+    Raises:
+        CheckpointError: not a run, or the two are not of the same utterances, task and classes, or their speakers are
+            unknown or fewer than two.
+    """
+    return _compare(_read(a), _read(b))
+
+
+def compare_many(reference: str | Path, others: Sequence[str | Path]) -> list[Comparison]:
+    """Compare one run with several, p corrected for their number (Holm) for each metric; effects are reference - other.
+
+    Raises:
+        CheckpointError: as `compare`.
+    """
+    first = _read(reference)
+    found = [_compare(first, _read(other)) for other in others]
+    corrected = {name: holm([comparison.metrics[name].p for comparison in found]) for name in METRICS}
+    return [
+        replace(c, metrics={name: replace(c.metrics[name], p_holm=corrected[name][i]) for name in METRICS})
+        for i, c in enumerate(found)
+    ]
+
+
+def _read(folder: str | Path) -> _Run:
+    folder = Path(folder)
+    if not (folder / "scores.json").is_file():
+        raise CheckpointError(f"{folder}: no scores.json here; expected a run directory with a finished fold or more")
+    try:
+        scores = read_json(folder / "scores.json")
+        needed = {key: scores[key] for key in ("task", "classes", "complete", "folds_done", "protocol", "leaks")}
+        needed["transductive"] = scores["normalization"]["transductive"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{folder / 'scores.json'}: not the scores of a run; --resume writes them anew"
+        ) from error
+    predictions = read_predictions(folder / "predictions.csv")
+    try:
+        check_predictions(predictions, needed["classes"])
+    except CheckpointError as error:
+        raise CheckpointError(f"{folder}: {error}") from error
+    run = _Run(folder, needed, predictions)
+    sizes = predictions.groupby("seed")["utterance"].nunique()
+    if sizes.nunique() > 1 or sizes.iloc[0] != predictions["utterance"].nunique():
+        raise CheckpointError(
+            f"{folder}{run.state}: its seeds tested different utterances "
+            f"({', '.join(f'seed {seed} {n}' for seed, n in sizes.items())}); finish it with --resume"
+        )
+    return run
+
+
+def _check_comparable(a: _Run, b: _Run) -> None:
+    pair = f"{a.folder} and {b.folder}"
+    if a.scores["task"] != b.scores["task"]:
+        raise CheckpointError(f"{pair}: tasks {a.scores['task']} and {b.scores['task']}; a test needs the same one")
+    if set(a.scores["classes"]) != set(b.scores["classes"]):
+        classes = [", ".join(run.scores["classes"]) for run in (a, b)]
+        raise CheckpointError(f"{pair}: classes {classes[0]} and {classes[1]}; a test needs the same ones")
+    of_a, of_b = a.utterances(), b.utterances()
+    if not of_a.index.equals(of_b.index):
+        n_shared = len(of_a.index.intersection(of_b.index))
+        raise CheckpointError(
+            f"{pair}: different utterances, {n_shared} are shared, {len(of_a) - n_shared} of the first{a.state} and "
+            f"{len(of_b) - n_shared} of the second{b.state} are not; a paired test needs the same ones in both"
+        )
+    for column in of_a:
+        differs = of_a.index[(of_a[column] != of_b[column]).to_numpy()]
+        if len(differs):
+            key = differs[0]
+            raise CheckpointError(
+                f"{pair}: {column} of {len(differs)} utterances differs, e.g. {key} is {of_a[column][key]!r} and "
+                f"{of_b[column][key]!r}; a paired test needs the same data"
+            )
+    unknown = int((of_a["speaker"] == "").sum())
+    if unknown:
+        raise CheckpointError(f"{pair}: the speaker of {unknown} utterances is unknown; the test is over speakers")
+    if len(of_a[["corpus", "speaker"]].drop_duplicates()) < 2:
+        raise CheckpointError(f"{pair}: one speaker alone; the test is over speakers and needs two or more")
+
+
+def _compare(a: _Run, b: _Run) -> Comparison:
+    _check_comparable(a, b)
+    classes = a.scores["classes"]
+    (right_a, counts), (right_b, _) = a.right(classes), b.right(classes)
+    n_speakers, totals = len(counts), counts.sum(0)
+    intervals = difference_interval(right_a, right_b, counts)
+    metrics = {}
+    for name in METRICS:
+        of_a, of_b = (_parts(name, right, totals) for right in (right_a, right_b))
+        parts = of_a - of_b
+        metrics[name] = Difference(
+            float(of_a.sum()), float(of_b.sum()), float(parts.sum()), intervals[name], exchange_test(parts)
+        )
+    n_exchanges = 2**n_speakers if n_speakers <= MAX_EXACT else N_RANDOM
+    n_seeds = (a.n_seeds, b.n_seeds)
+    n_utterances = int(totals.sum())
+    notes = tuple(_notes(a, b, n_speakers))
+    task = a.scores["task"]
+    return Comparison(
+        str(a.folder), str(b.folder), task, n_utterances, n_speakers, n_seeds, n_exchanges, metrics, notes
+    )
+
+
+def _parts(name: str, right: npt.NDArray[np.float64], totals: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """What each speaker adds to a metric: (speaker,); their sum is the metric."""
+    parts: npt.NDArray[np.float64]
+    if name == "wa":
+        parts = right.sum(1) / totals.sum()
+        return parts
+    there = totals > 0  # a class that no utterance has does not count
+    parts = (right[:, there] / totals[there]).sum(1) / there.sum()
+    return parts
+
+
+def _notes(a: _Run, b: _Run, n_speakers: int) -> list[str]:
+    notes = []
+    for run in (a, b):
+        protocol = run.scores["protocol"]
+        stamps = [
+            *(["PARTIAL (" + run.scores["folds_done"] + " folds)"] if run.state else []),
+            *([] if protocol["speaker_independent"] else ["SPEAKER-DEPENDENT"]),
+            *([f"LEAK ({', '.join(run.scores['leaks'])})"] if run.scores["leaks"] else []),
+            *(["TRANSDUCTIVE"] if run.scores["transductive"] else []),
+        ]
+        if stamps:
+            notes.append(f"{run.folder} is {', '.join(stamps)}")
+    protocols = [run.scores["protocol"] for run in (a, b)]
+    if protocols[0]["hash"] != protocols[1]["hash"]:
+        names = " and ".join(protocol["name"] for protocol in protocols)
+        notes.append(f"their folds differ ({names}), so they learnt from different utterances")
+    smallest = 2 / 2**n_speakers
+    if smallest > 0.05:
+        notes.append(f"with {n_speakers} speakers p cannot fall below {smallest:g}")
+    return notes

@@ -1,0 +1,103 @@
+"""Functionals: the field's standard hand-made description of a whole utterance, one vector, computed by openSMILE."""
+
+import logging
+from functools import cache, cached_property
+from importlib.metadata import version
+from multiprocessing import parent_process
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+from affectra.errors import ConfigError, require_extra
+
+FeatureSet = Literal["ComParE_2016", "eGeMAPSv02"]
+N_FEATURES = {"ComParE_2016": 6373, "eGeMAPSv02": 88}
+SHORTEST_S = 0.1  # openSMILE has no window below 61 ms; silence fills a shorter stretch
+LICENCE = (
+    "functionals: by openSMILE, whose licence allows research and private use; a product needs another one from "
+    "audEERING, also for models and features made with it"
+)
+
+
+class Functionals(nn.Module):
+    """Means, deviations, percentiles, slopes and more of pitch, loudness, voice quality and spectrum over a stretch.
+
+    ComParE_2016 has 6373 of them (Schuller et al. 2016), eGeMAPSv02 88 that were chosen for voice and emotion (Eyben et
+    al. 2016). They are in units of their own, from 1e-7 to 1e11, so a model needs them scaled. openSMILE's licence is
+    non-commercial, also for what is made with it; the log (stderr) says so once.
+
+    Args:
+        feature_set: which set.
+        sample_rate: of the waveform, Hz.
+
+    Attributes:
+        hop_length: None, there is one vector for a stretch of any length.
+        window_length: None likewise.
+
+    Raises:
+        ConfigError: openSMILE is not installed, or an unknown set or rate.
+    """
+
+    hop_length = window_length = None
+    is_framewise = True  # statistics over a corpus make sense
+
+    def __init__(self, *, feature_set: FeatureSet = "ComParE_2016", sample_rate: int = 16_000) -> None:
+        super().__init__()
+        if feature_set not in get_args(FeatureSet):
+            raise ConfigError(
+                f"functionals: feature_set is one of {', '.join(get_args(FeatureSet))}, found {feature_set!r}"
+            )
+        if sample_rate < 8000:
+            raise ConfigError(f"functionals: needs sample_rate >= 8000 Hz, found {sample_rate}")
+        require_extra("opensmile", "baselines", "the front end functionals")
+        if parent_process() is None:  # not once more in each process of --jobs
+            _say_licence()
+        self.feature_set = feature_set
+        self.sample_rate = sample_rate
+        self.n_features = N_FEATURES[feature_set]
+        # Single precision: half ends at 65504. Another openSMILE may compute other numbers.
+        self.storage = {"dtype": "float32", "opensmile": version("opensmile")}
+
+    def n_frames(self, n_samples: int) -> int:
+        """One, whatever the length."""
+        del n_samples
+        return 1
+
+    def frames(self, waveform: Tensor) -> Tensor:
+        """The functionals of a stretch.
+
+        Args:
+            waveform: (sample,) at `sample_rate`, in [-1, 1].
+
+        Returns:
+            (1, n_features); what openSMILE leaves undefined is 0.
+        """
+        missing = max(0, round(SHORTEST_S * self.sample_rate) - len(waveform))
+        samples = pad(waveform, (0, missing)).numpy()
+        values = self._smile(samples, self.sample_rate)[0, :, 0]
+        assert len(values) == self.n_features
+        return torch.from_numpy(np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0))[None]
+
+    @cached_property
+    def _smile(self) -> Any:
+        import opensmile
+
+        return opensmile.Smile(opensmile.FeatureSet[self.feature_set], opensmile.FeatureLevel.Functionals)
+
+    def forward(self, segments: Tensor) -> Tensor:
+        """Nothing is left to do but to turn the axes.
+
+        Shape:
+            - segments: (batch, 1, n_features)
+            - output: (batch, n_features, 1)
+        """
+        return segments.transpose(1, 2)
+
+
+@cache
+def _say_licence() -> None:
+    """On the log, once."""
+    logging.getLogger(__name__).warning(LICENCE)
