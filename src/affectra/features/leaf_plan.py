@@ -1,0 +1,192 @@
+"""Which part of the spectrum, and so which reduced rate, each LEAF filter needs to keep its energies exact enough.
+
+A filter's energy below a window depends on pairs of frequencies: `E = sum H(f) X(f) conj(H(g) X(g)) W(f - g)`. Keeping
+`size` bins around the filter's centre makes two errors. What lies outside is dropped; this matters for the wide side
+lobes of a Gaussian that is cut off by its 401 taps. And the squared modulus is twice as wide as the band, so that at
+the reduced rate far differences f - g fold back, and the window is interpolated there. Both are held at plan time
+for signals that are about as loud everywhere; for others `leaf_fast` compares the errors with each block's energies.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+PEAK_TOLERANCE = 1e-7  # of the power response outside the band; smaller ones rarely matter
+NOISE_TOLERANCE = 5e-6  # of a filter's energy in white noise that may be dropped
+FOLD_TOLERANCE = 3e-7  # of the energy that folding and interpolation may change
+REACH, BETA = 12, 2.6  # samples either side of the interpolation kernel, and deviation of its Gaussian
+SMALLEST_SIZE = 32
+
+Floats = npt.NDArray[np.float64]
+
+
+def kernel(x: npt.NDArray[np.floating]) -> Floats:
+    """Interpolation between samples a unit apart: a sinc below a Gaussian, zero beyond `REACH`.
+
+    A short kernel keeps loud samples out of quiet frames, whatever the rounding of their products.
+    """
+    values: Floats = np.sinc(x) * np.exp(-0.5 * (x / BETA) ** 2) * (np.abs(x) <= REACH)
+    return values
+
+
+class Grid(NamedTuple):
+    """Where frames stand in a block.
+
+    Attributes:
+        block_length: samples of a block, even.
+        window_length: samples of a window, and taps of a filter.
+        hop_length: samples between frames.
+        offset: first sample of the first frame's window, in the filtered block.
+        n_frames: frames of a block.
+    """
+
+    block_length: int
+    window_length: int
+    hop_length: int
+    offset: int
+    n_frames: int
+
+
+class Group(NamedTuple):
+    """Filters that keep equally many bins.
+
+    Attributes:
+        size: bins kept, and samples of a block at the reduced rate.
+        filters: their indices.
+        starts: first bin of each, negative where the band reaches below 0 Hz.
+        kernels: (phase, window sample, touched), what interpolates a window for each of its few positions between two
+            reduced samples.
+        phases: (frame,), which of those.
+        touched: (frame, touched), reduced samples below each interpolated window, around the end of the block.
+    """
+
+    size: int
+    filters: list[int]
+    starts: list[int]
+    kernels: Floats
+    phases: npt.NDArray[np.int64]
+    touched: npt.NDArray[np.int64]
+
+
+class Plan(NamedTuple):
+    """How the filters of a bank are computed in blocks.
+
+    Attributes:
+        grid: frames of a block.
+        groups: filters at reduced rates.
+        full: filters that need the whole spectrum and the full rate.
+        folding: (filter,), part of the energy around a frame that may stray into it.
+    """
+
+    grid: Grid
+    groups: list[Group]
+    full: list[int]
+    folding: Floats
+
+    @property
+    def n_values(self) -> int:
+        """Complex values computed per block; at the full rate it would be filters times block length."""
+        return sum(group.size * len(group.filters) for group in self.groups) + self.grid.block_length * len(self.full)
+
+
+def next_length(at_least: int) -> int:
+    """The smallest 2^a or 3 2^a not below a length: quick FFTs whose halves are whole.
+
+    Example:
+        >>> [next_length(n) for n in (801, 1025, 4096)]
+        [1024, 1536, 4096]
+    """
+    power = 1 << (at_least - 1).bit_length()
+    return power // 4 * 3 if power // 4 * 3 >= at_least else power
+
+
+def block_grid(window_length: int, hop_length: int) -> Grid:
+    """Blocks five times as long as a frame reaches, less only a fifth of the work is overlap.
+
+    Half a window is left free, so that the end of a block does not stray around into its beginning.
+    """
+    reach = 2 * window_length - 1 + window_length // 2
+    block_length = next_length(max(5 * (2 * window_length - 1), 2 * hop_length + reach))
+    n_frames = (block_length - reach) // hop_length + 1
+    spare = block_length - (n_frames - 1) * hop_length - 2 * window_length + 1
+    return Grid(block_length, window_length, hop_length, spare // 2, n_frames)
+
+
+def make_plan(grid: Grid, taps: npt.NDArray[np.complex128], windows: Floats) -> Plan:
+    """The smallest bands that hold the tolerances.
+
+    Args:
+        grid: frames of a block.
+        taps: (filter, tap).
+        windows: (filter, sample).
+    """
+    magnitudes = np.abs(np.fft.ifft(taps.conj(), grid.block_length, norm="forward"))
+    spectra = np.abs(np.fft.rfft(windows, grid.block_length)) / windows.sum(axis=1, keepdims=True)
+    chosen: dict[int, tuple[list[int], list[int]]] = {}
+    full, folding = [], np.zeros(len(taps))
+    for index, (magnitude, spectrum) in enumerate(zip(magnitudes, spectra, strict=True)):
+        center = int(np.argmax(magnitude[: grid.block_length // 2 + 1]))
+        for size in _sizes(grid):
+            start = center - size // 2
+            error = _folding(np.roll(magnitude, -start), spectrum, size)
+            if error <= FOLD_TOLERANCE:
+                filters, starts = chosen.setdefault(size, ([], []))
+                filters.append(index)
+                starts.append(start)
+                folding[index] = error
+                break
+        else:
+            full.append(index)
+    groups = [_group(grid, size, *chosen[size]) for size in sorted(chosen)]
+    return Plan(grid, groups, full, folding)
+
+
+def _sizes(grid: Grid) -> list[int]:
+    sizes = {base << power for base in (1, 3, 5, 7, 9) for power in range(3, grid.block_length.bit_length())}
+    return sorted(size for size in sizes if SMALLEST_SIZE <= size <= grid.block_length // 2)
+
+
+def _folding(magnitude: Floats, window_spectrum: Floats, size: int) -> float:
+    """Largest change to the energy of a pair of tones in the band; infinite where too much is dropped.
+
+    Args:
+        magnitude: (bin,), response of the filter from the band's first bin on.
+        window_spectrum: (half the bins + 1,), 1 at most.
+        size: bins of the band.
+    """
+    band, outside = magnitude[:size], magnitude[size:] ** 2
+    if outside.max() > PEAK_TOLERANCE * band.max() ** 2 or outside.sum() > NOISE_TOLERANCE * (band @ band):
+        return math.inf
+    pairs = np.fft.irfft(np.abs(np.fft.rfft(band, 2 * size)) ** 2)[:size]  # by their difference in bins
+    length = len(magnitude)
+    places = (np.arange(length) - length // 2) * (size / length)
+    response = np.fft.fft(np.fft.ifftshift(kernel(places))).real * (size / length)
+    reached = window_spectrum * response[: length // 2 + 1]
+    errors = np.abs(window_spectrum[:size] - reached[:size])
+    for shift in range(size, length // 2 + size, size):  # what stands a multiple of the reduced rate away
+        for images in (shift - np.arange(size), shift + np.arange(size)):
+            errors += np.where(images <= length // 2, np.abs(reached[np.minimum(images, length // 2)]), 0)
+    return float((pairs * errors).max() / pairs[0])
+
+
+def _group(grid: Grid, size: int, filters: list[int], starts: list[int]) -> Group:
+    positions = (grid.offset + np.arange(grid.n_frames) * grid.hop_length) * size
+    remainders, phases = np.unique(positions % grid.block_length, return_inverse=True)
+    ratio = size / grid.block_length
+    n_touched = math.ceil(grid.window_length * ratio) + 2 * REACH + 1
+    samples = remainders[:, None, None] / grid.block_length + ratio * np.arange(grid.window_length)[:, None]
+    touched = np.arange(n_touched) - REACH
+    firsts = positions // grid.block_length
+    return Group(size, filters, starts, kernel(samples - touched), phases, (firsts[:, None] + touched) % size)
+
+
+def band_bins(plan: Plan) -> npt.NDArray[np.int64]:
+    """Index in whole spectra (filter, bin), flattened, of all bands: by group, filter and bin."""
+    length = plan.grid.block_length
+    parts = [
+        (np.array(group.starts)[:, None] + np.arange(group.size)) % length + np.array(group.filters)[:, None] * length
+        for group in plan.groups
+    ]
+    return np.concatenate([np.zeros(0, np.int64), *(part.ravel() for part in parts)])
