@@ -11,7 +11,7 @@ import soundfile
 from affectra.cli import main
 from affectra.config import load_recipe, parse_assignments
 from affectra.corpora.utterance import read_manifest, write_manifest
-from affectra.errors import ConfigError, ProtocolError
+from affectra.errors import AudioError, ConfigError, ProtocolError
 from affectra.files import read_json
 from affectra.plan import outline, plan_run
 from affectra.run import execute
@@ -71,6 +71,46 @@ def test_a_clean_run_carries_its_audit(tones: Path, tmp_path: Path) -> None:
         assert "verdict: no leak in 2 folds" in (tmp_path / "run" / report).read_text()
 
 
+def test_folds_of_ours_that_were_changed_are_held_to_their_protocol_and_it_is_said(
+    tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    splits = tmp_path / "folds.json"
+    assert main(["split", "losession", str(tones), "--out", str(splits), "--set", "dev=false"]) == 0
+    content = read_json(splits)
+    moved = next(key for key in content["folds"][0]["test"] if key.startswith("s1"))
+    voices = [key for key in content["folds"][0]["test"] if key.startswith("s1")]
+    for key in voices:  # a speaker whole, so that only the session is on two sides
+        content["folds"][0]["test"].remove(key)
+        content["folds"][0]["train"].append(key)
+    splits.write_text(json.dumps(content))
+    capsys.readouterr()
+    assert main(["audit", str(splits), str(tones)]) == 1
+    printed = capsys.readouterr()
+    assert "LEAK (session)" in printed.out and moved in printed.out
+    assert "changed after they were stamped" in printed.err
+
+
+def test_text_without_audio_takes_no_part_and_is_counted(tones: Path) -> None:
+    manifest = read_manifest(tones)
+    manifest.loc[manifest["utterance"] == "s0_anger_0", ["file", "text"]] = ["", "No recording."]
+    write_manifest(manifest, tones)
+    plan = plan_run("li2018-cpu", [f"tones={tones}"], settings=QUICK)
+    assert len(plan.data.labelled.manifest) == len(manifest) - 1
+    assert any("text without audio 1" in line for line in outline(plan))
+    write_manifest(manifest.assign(file="", text="No recording."), tones)
+    with pytest.raises(AudioError, match="24 utterances have text and no audio"):
+        plan_run("li2018-cpu", [f"tones={tones}"], settings=QUICK)
+
+
+def test_what_is_not_selected_may_be_broken_and_selections_are_text(tones: Path) -> None:
+    (tones.parent / "s1_anger_0.wav").write_bytes(b"")
+    manifest = read_manifest(tones)
+    write_manifest(manifest.assign(session=manifest["speaker"].str[1:]), tones)
+    for selection in ("only.session=[0, 2, 3]", "only={session: [0, 2, 3]}"):
+        plan = plan_run("li2018-cpu", [f"tones={tones}"], settings={**QUICK, **parse_assignments([selection])})
+        assert set(plan.data.labelled.manifest["session"]) == {"0", "2", "3"}
+
+
 def test_a_kind_of_leakage_that_does_not_exist_is_named(tones: Path) -> None:
     with pytest.raises(ConfigError, match="unknown kind of leakage 'speakers'; did you mean 'speaker'"):
         plan_run("li2018-cpu", [f"tones={tones}"], allow_leak=["speakers"])
@@ -83,7 +123,7 @@ def test_folds_of_a_file_are_held_to_what_their_protocol_promises(tones: Path, t
     write_manifest(manifest, tones)
     assert main(["split", "loso", str(tones), "--out", str(tmp_path / "loso.json"), "--set", "dev=false"]) == 0
     (tmp_path / "theirs.json").write_text(json.dumps({"folds": read_json(tmp_path / "loso.json")["folds"]}))
-    for name, leaks in (("loso.json", ()), ("theirs.json", ("dialogue",))):
+    for name, leaks in (("loso.json", ()), ("theirs.json", ("session", "dialogue"))):
         settings = {**QUICK, "protocol": {"name": "fixed", "options": {"file": str(tmp_path / name)}}}
         plan = plan_run("li2018-cpu", [f"tones={tones}"], settings=settings, allow_leak=leaks)
         assert plan.data.audit.leaks == leaks

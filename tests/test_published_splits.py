@@ -15,7 +15,7 @@ from affectra.errors import ProtocolError
 from affectra.leakage.audit import audit
 from affectra.protocols import Fold, apply_protocol, write_splits
 from affectra.protocols.naming import path_ends
-from affectra.protocols.published import read_published
+from affectra.protocols.published import is_as_written, read_published
 
 
 def make_manifest(corpus: str = "emodb") -> pd.DataFrame:
@@ -118,11 +118,13 @@ def test_our_own_file_says_its_protocol(tmp_path: Path) -> None:
     splits = apply_protocol("loso", make_manifest())
     write_splits(splits, tmp_path / "folds.json")
     assert read_published(tmp_path / "folds.json", make_manifest()) == (list(splits.folds), "loso")
+    assert is_as_written(tmp_path / "folds.json")
     content = json.loads((tmp_path / "folds.json").read_text())
     content["folds"][0]["train"].append(content["folds"][0]["test"].pop())
     (tmp_path / "folds.json").write_text(json.dumps(content))
     changed, protocol = read_published(tmp_path / "folds.json", make_manifest())
-    assert protocol is None and changed != list(splits.folds), "folds changed by hand are no protocol's"
+    assert protocol == "loso" and changed != list(splits.folds), "they are held to what they claim"
+    assert not is_as_written(tmp_path / "folds.json")
 
 
 def test_a_protocol_in_somebody_elses_file_hides_no_validation_part(tmp_path: Path) -> None:

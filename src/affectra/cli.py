@@ -176,6 +176,8 @@ def prepare(
 
     if root.is_file() and out.resolve() == root.resolve():
         raise ConfigError(f"--out {out} would overwrite the table it is made from")
+    if audio is not None and corpus not in ("csv", "emobox"):
+        raise ConfigError(f"--audio belongs to csv and emobox; the audio of {corpus} lies below --root")
     options = {"root": audio, "speaker_pattern": speaker_pattern, "name": name}
     given = {option: value for option, value in options.items() if value is not None}
     opened = _read(corpus, root, {**given, **parse_assignments(settings)})
@@ -183,6 +185,8 @@ def prepare(
         from affectra.corpora.audformat_export import write as write_audformat
 
         write_audformat(opened, out)
+        if out.resolve() != opened.root.resolve():
+            _say(f"affectra: the database's files are relative to {opened.root}; put it there, or the audio beside it")
     else:
         write_corpus(opened, out)
     for fault in opened.faults:
@@ -255,13 +259,11 @@ def split(
     settings
         Options of the protocol, e.g. dev=false.
     """
-    import pandas as pd
-
     from affectra.config import parse_assignments
-    from affectra.corpora.utterance import read_manifest
+    from affectra.corpora.utterance import join_manifests, read_manifest
     from affectra.protocols import apply_protocol, write_splits
 
-    manifest = pd.concat([read_manifest(path) for path in manifests], ignore_index=True)
+    manifest = join_manifests([read_manifest(path) for path in manifests])
     splits = apply_protocol(protocol, manifest, parse_assignments(settings))
     write_splits(splits, out)
     stamp = "speaker-independent" if splits.speaker_independent else "SPEAKER-DEPENDENT"

@@ -281,7 +281,9 @@ def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
         if not equals or not key:
             raise ConfigError(f"{assignment!r}: expected key=value, e.g. training.epochs=2")
         try:
-            parsed[key] = _plain(YAML(typ="safe", pure=True).load(value))
+            # What selects utterances is text: a speaker 03 is no number.
+            kind = "base" if key.partition(".")[0] == "only" else "safe"
+            parsed[key] = _plain(YAML(typ=kind, pure=True).load(value))
         except YAMLError as error:
             raise ConfigError(f"{assignment!r}: the value is not YAML") from error
     return parsed

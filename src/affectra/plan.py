@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,8 @@ from affectra.config import Recipe, RecipeDocument, TrainingPlan, load_recipe
 from affectra.corpora import CORPORA
 from affectra.corpora.recordings import check_audio
 from affectra.corpora.sources import open_corpus
-from affectra.corpora.utterance import Corpus, utterance_keys
-from affectra.errors import ConfigError, CorpusError, ProtocolError
+from affectra.corpora.utterance import Corpus, join_manifests, utterance_keys
+from affectra.errors import AudioError, ConfigError, CorpusError, ProtocolError
 from affectra.features import FRONT_ENDS
 from affectra.features.normalization import GROUPED
 from affectra.files import read_json
@@ -25,10 +25,12 @@ from affectra.models import MODELS
 from affectra.models.recognizer import Recognizer, Specification
 from affectra.protocols import Splits, apply_protocol
 from affectra.protocols.counts import compare_with_published
-from affectra.protocols.named import PROTOCOLS, check_protocol
+from affectra.protocols.named import check_protocol, promises_of
 from affectra.protocols.published import read_published
 from affectra.registry import unknown_name
 from affectra.training.fold import check_fitting
+
+N_UNEXPECTED = 6  # lines
 
 
 @dataclass(frozen=True)
@@ -130,34 +132,47 @@ def plan_run(
     if len(set(names)) < len(names):
         raise CorpusError(f"corpora are named {', '.join(names)}; give each a name of its own, --corpus NAME=...")
     document = load_recipe(recipe, {**overrides, "corpora": names})
-    manifest = pd.concat([corpus.manifest for corpus in opened], ignore_index=True)
-    held = [name for corpus in opened for name in corpus.manifest["corpus"].unique()]
-    if doubled := sorted({name for name in held if held.count(name) > 1}):
-        raise CorpusError(f"several manifests say corpus {doubled[0]!r}; their utterances could not be told apart")
+    manifest = join_manifests([corpus.manifest for corpus in opened])
+    labelled = map_labels(_with_audio(manifest), document.recipe.task, document.recipe.only)
+    n_silent = int((manifest["file"] == "").sum())
+    if n_silent:
+        labelled = replace(labelled, excluded={"text without audio": n_silent, **labelled.excluded})
     for corpus in opened:
-        check_audio(corpus)
-    labelled = map_labels(manifest, document.recipe.task, document.recipe.only)
+        mine = labelled.manifest["corpus"].isin(corpus.manifest["corpus"].unique())
+        check_audio(replace(corpus, manifest=labelled.manifest[mine]))
     if document.recipe.normalization == "speaker" and (labelled.manifest["speaker"] == "").any():
         raise ConfigError("normalization speaker: the corpus has utterances whose speaker is unknown")
     chosen = document.recipe.protocol
     splits = apply_protocol(chosen.name, labelled.manifest, chosen.options, everything=manifest)
-    promises = promises_of(splits, manifest)
+    promises = _promises(splits, manifest)
     found = audit(splits.folds, labelled.manifest, promises=promises, labels="target")
     refuse_leaks(found, document.recipe.allow_leak, chosen.name)
-    unexpected = tuple(compare_with_published(splits, labelled.manifest, document.recipe.task))
+    unexpected = [] if document.recipe.only else compare_with_published(splits, labelled.manifest, document.recipe.task)
+    if len(unexpected) > N_UNEXPECTED:  # a part of the corpus: every fold differs
+        unexpected = [unexpected[0], f"{len(unexpected) - 1} more counts differ from the published ones"]
     synthetic = any(name in CORPORA and CORPORA[name].synthetic for name in manifest["corpus"].unique())
     folder = Path(out) if out else Path("runs") / f"{document.recipe.name}-{'+'.join(names)}"
-    plan = Plan(document, Data(opened, labelled, splits, synthetic, promises, found, unexpected), folder)
+    plan = Plan(document, Data(opened, labelled, splits, synthetic, promises, found, tuple(unexpected)), folder)
     Recognizer(plan.specification)  # the parts fit together
     return plan
 
 
-def promises_of(splits: Splits, manifest: pd.DataFrame) -> frozenset[str] | None:
-    """What folds promise to keep apart; None where they are somebody else's and nobody knows."""
-    name: str | None = splits.protocol
-    if name == "fixed":
-        name = read_published(Path(splits.options["file"]), manifest)[1]
-    return PROTOCOLS[name].promises if name in PROTOCOLS and name != "official" else None
+def _with_audio(manifest: pd.DataFrame) -> pd.DataFrame:
+    """The rows that have a recording, which MELD lacks for some and may lack for all."""
+    heard = manifest["file"] != ""
+    if not heard.any():
+        raise AudioError(
+            f"{manifest['corpus'].iloc[0]}: {len(manifest)} utterances have text and no audio, the first is "
+            f"{manifest['utterance'].iloc[0]}; extract the corpus's audio beside its tables"
+        )
+    return manifest[heard]
+
+
+def _promises(splits: Splits, manifest: pd.DataFrame) -> frozenset[str] | None:
+    """What the folds of a run are held to."""
+    if splits.protocol == "fixed":
+        return promises_of(read_published(Path(splits.options["file"]), manifest)[1])
+    return promises_of(splits.protocol)
 
 
 def refuse_leaks(audit: Audit, allowed: Sequence[str], source: str) -> None:
@@ -206,7 +221,7 @@ def outline(plan: Plan, n_processes: int = 1) -> list[str]:
         f"corpora   {', '.join(corpus.name for corpus in data.corpora)}{' (synthetic speech)' * data.synthetic}",
         f"task      {recipe.task}: " + ", ".join(f"{name} {counts[name]}" for name in data.labelled.classes),
         *([f"left out  {dropped}"] if dropped else []),
-        f"protocol  {data.splits.protocol} v{data.splits.version}, {stamp}, {len(data.splits.folds)} folds, "
+        f"protocol  {data.splits.protocol} v{data.splits.version}, {stamp}, {len(data.splits.folds)} fold(s), "
         f"hash {data.splits.hash[:12]}",
         *(f"unexpected {line}" for line in data.unexpected),
         *(f"audit     {line}" for line in data.audit.lines()),

@@ -93,11 +93,13 @@ def _read_table(root: Path, table: PurePosixPath) -> Iterator[tuple[int, dict[st
     Each line is parsed for itself: no cell has line breaks, and a stray quotation mark must not swallow more than one.
     """
     try:
-        text = (root / table).read_bytes().decode("utf-8-sig")
+        content = (root / table).read_bytes()
     except OSError as error:
         raise CorpusError(f"{root / table}: cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise CorpusError(f"{root / table}: not UTF-8 at byte {error.start}; fetch it again") from error
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:  # copies saved by a spreadsheet
+        text = content.decode("cp1252", errors="replace")
     header: list[str] = []
     for number, line in enumerate(text.translate(CP1252).split("\n"), start=1):
         try:

@@ -240,6 +240,18 @@ def write_manifest(manifest: pd.DataFrame, path: str | Path) -> None:
             manifest.to_parquet(temporary, index=False)
 
 
+def join_manifests(manifests: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Manifests of different corpora as one, in their order.
+
+    Raises:
+        CorpusError: two of them have utterances of one corpus.
+    """
+    names = [name for manifest in manifests for name in manifest["corpus"].unique()]
+    if doubled := sorted({name for name in names if names.count(name) > 1}):
+        raise CorpusError(f"several manifests say corpus {doubled[0]!r}; their utterances could not be told apart")
+    return pd.concat(manifests, ignore_index=True)
+
+
 def utterance_keys(manifest: pd.DataFrame) -> pd.Series:
     """Each row's name in splits and predictions: the utterance, or corpus/utterance where there are several corpora."""
     if manifest["corpus"].nunique() <= 1:

@@ -10,7 +10,7 @@ from affectra.errors import ProtocolError
 from affectra.leakage.caveats import check_classes, check_hearing, check_people
 from affectra.leakage.checks import Check, Group, Parts, Sides
 from affectra.leakage.copies import copy_checks
-from affectra.leakage.findings import KINDS, N_EXAMPLES, Audit, Finding, make_audit
+from affectra.leakage.findings import KINDS, Audit, Finding, make_audit
 from affectra.leakage.fingerprint import Fingerprint, sample_hashes
 from affectra.leakage.groups import group_checks
 from affectra.protocols.folds import PARTS, Fold
@@ -33,8 +33,8 @@ def audit(
 
     The same recording, a copy or a stretch of it, and the same speaker are leaks in any split. Whether a shared
     session, dialogue or sentence is one depends on what the split claims: what a protocol promises to keep apart is a
-    leak if it is not; else a dialogue is a leak in a split of unknown claims and a warning in a known protocol, a
-    session a warning, a sentence a note. Between train and dev all are warnings, but for speakers where promised.
+    leak if it is not; else a dialogue or session is a leak in a split of unknown claims and a warning in a known
+    protocol, a sentence a note. Between train and dev all are warnings, but for speakers where promised.
 
     Args:
         folds: the folds, whose parts hold utterance keys; they need not be sound.
@@ -115,7 +115,7 @@ def _severity(check: Check, sides: Sides, promises: Collection[str] | None) -> s
         return "leak" if "test" in sides else None
     if sides != ("train", "test"):
         return None
-    return {"session": "warning", "dialogue": "leak" if promises is None else "warning", "sentence": "note"}[kind]
+    return "note" if kind == "sentence" else "leak" if promises is None else "warning"
 
 
 def _check_utterances(parts: Sequence[Parts], keys: Sequence[str]) -> Iterator[Finding]:
@@ -127,7 +127,7 @@ def _check_utterances(parts: Sequence[Parts], keys: Sequence[str]) -> Iterator[F
             if len(both):
                 severity = "leak" if here == "test" else "warning"
                 total = len(np.unique(part[here]))
-                examples = tuple(keys[row] for row in both[:N_EXAMPLES])
+                examples = tuple(keys[row] for row in both)
                 yield Finding(
                     "utterance", severity, k, len(both), total, f"utterances of {here} are in {there} too", examples
                 )
@@ -136,14 +136,14 @@ def _check_utterances(parts: Sequence[Parts], keys: Sequence[str]) -> Iterator[F
             twice = rows[counts > 1]
             if len(twice):
                 severity = "leak" if name == "test" else "warning"
-                examples = tuple(keys[row] for row in twice[:N_EXAMPLES])
+                examples = tuple(keys[row] for row in twice)
                 yield Finding(
                     "utterance", severity, k, len(twice), len(rows), f"utterances are in {name} twice", examples
                 )
         test = np.unique(part["test"]).tolist()
         again = [row for row in test if row in tested]
         if again:
-            examples = tuple(f"{keys[row]} in fold {tested[row]}" for row in again[:N_EXAMPLES])
+            examples = tuple(f"{keys[row]} in fold {tested[row]}" for row in again)
             what = "utterances of test were tested in an earlier fold, so they count twice"
             yield Finding("utterance", "warning", k, len(again), len(test), what, examples)
         tested = {**dict.fromkeys(test, k), **tested}

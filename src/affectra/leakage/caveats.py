@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from affectra.leakage.checks import Codes, Parts
-from affectra.leakage.findings import N_EXAMPLES, Finding
+from affectra.leakage.findings import Finding
 from affectra.leakage.fingerprint import Fingerprint
 from affectra.protocols.kinds import members
 
@@ -26,7 +26,7 @@ def check_classes(fold: int, parts: Parts, codes: Codes, names: Sequence[str]) -
     missing = [name for name in classes["test"] if name not in classes["train"]]
     if missing and classes["train"]:
         what = "classes of test are not in train"
-        examples = tuple(missing[:N_EXAMPLES])
+        examples = tuple(missing)
         yield Finding("class-missing", "warning", fold, len(missing), len(classes["test"]), what, examples)
     for part in ("train", "test"):
         if len(classes[part]) == 1 and len(parts[part]) > 1:
@@ -43,16 +43,16 @@ def check_people(parts: Sequence[Parts], manifest: pd.DataFrame, keys: Sequence[
     absent = sorted(known.difference(*taking_part.values()))
     if absent:
         what = "speakers of the manifest are in no fold"
-        yield Finding("speaker-missing", "warning", None, len(absent), len(known), what, tuple(absent[:N_EXAMPLES]))
+        yield Finding("speaker-missing", "warning", None, len(absent), len(known), what, tuple(absent))
     untested = sorted(known - taking_part["test"] - set(absent))
     if untested and len(parts) > 1:
         what = "speakers are tested in no fold"
-        yield Finding("speaker-missing", "note", None, len(untested), len(known), what, tuple(untested[:N_EXAMPLES]))
+        yield Finding("speaker-missing", "note", None, len(untested), len(known), what, tuple(untested))
     rows = np.unique(np.concatenate([*used.values()]))
     nobody = rows[(speakers == "").to_numpy()[rows]]
     if len(nobody):
         what = "utterances have no speaker, so nobody can say whether theirs are apart"
-        examples = tuple(keys[row] for row in nobody[:N_EXAMPLES])
+        examples = tuple(keys[row] for row in nobody)
         yield Finding("unknown-speaker", "warning", None, len(nobody), len(rows), what, examples)
 
 
@@ -69,7 +69,7 @@ def check_hearing(
     }
     if unheard:
         what = "recordings could not be heard, and were compared with nothing"
-        examples = tuple(f"{key}: {fault}" for key, fault in list(unheard.items())[:N_EXAMPLES])
+        examples = tuple(f"{key}: {fault}" for key, fault in list(unheard.items()))
         yield Finding("unheard", "warning", None, len(unheard), int(has_audio[rows].sum()), what, examples)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from affectra.leakage.findings import N_EXAMPLES, Finding
+from affectra.leakage.findings import Finding
 
 Codes = npt.NDArray[np.int64]  # (row,) what a row belongs to, -1 where to nothing
 Parts = Mapping[str, Codes]  # rows of train, dev and test, in order and each once
@@ -52,9 +52,9 @@ class Group:
         if self.names is not None:
             groups, first = np.unique(self.codes[hits], return_index=True)
             count, total = len(groups), len(np.unique(self.codes[known]))
-            shown = hits[first[:N_EXAMPLES]]
+            shown = hits[first]
         else:
-            count, total, shown = len(hits), len(parts[sides[1]]), hits[:N_EXAMPLES]
+            count, total, shown = len(hits), len(parts[sides[1]]), hits
         examples = tuple(self._example(row, there, sides, keys) for row in shown.tolist())
         return [Finding(self.kind, severity, fold, count, total, _phrase(self.what, sides), examples)]
 
@@ -104,7 +104,7 @@ class Pairs:
         others = np.where(forwards, self.second, self.first)[pairs]
         hits, index = np.unique(rows, return_index=True)
         examples = []
-        for i in index[:N_EXAMPLES].tolist():
+        for i in index.tolist():
             detail = f" ({self.details[pairs[i]]})" if self.details else ""
             examples.append(f"{keys[rows[i]]} in {sides[1]}, {keys[others[i]]} in {sides[0]}{detail}")
         total = len(parts[sides[1]])

@@ -3,16 +3,14 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import pandas as pd
-
 from affectra.corpora.sources import find_root
-from affectra.corpora.utterance import Corpus, read_manifest
+from affectra.corpora.utterance import Corpus, join_manifests, read_manifest
 from affectra.errors import CorpusError
 from affectra.leakage.audit import audit
 from affectra.leakage.findings import Audit
 from affectra.leakage.fingerprint import fingerprint_corpora
-from affectra.protocols.named import PROTOCOLS
-from affectra.protocols.published import read_published
+from affectra.protocols.named import promises_of
+from affectra.protocols.published import is_as_written, read_published
 
 
 def audit_file(
@@ -45,12 +43,13 @@ def audit_file(
         if place is None:
             silent.append(str(path))
         corpora.append(Corpus(path.stem, place or path.parent, manifest))
-    names = [name for corpus in corpora for name in corpus.manifest["corpus"].unique()]
-    if doubled := sorted({name for name in names if names.count(name) > 1}):
-        raise CorpusError(f"several manifests say corpus {doubled[0]!r}; their utterances could not be told apart")
-    together = pd.concat([corpus.manifest for corpus in corpora], ignore_index=True)
+    together = join_manifests([corpus.manifest for corpus in corpora])
     folds, claimed = read_published(splits, together)
-    promises = PROTOCOLS[claimed].promises if claimed in PROTOCOLS else None
+    promises = promises_of(claimed)
+    if not is_as_written(splits):
+        say(f"{splits}: the folds were changed after they were stamped; they are held to what {claimed} promises")
+    if not (together["file"] != "").any():
+        return audit(folds, together, promises=promises)
     if silent:
         say(
             f"the audio of {', '.join(silent)} was not found, so copies are looked for by name alone; --root says where"

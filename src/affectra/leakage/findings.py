@@ -27,7 +27,7 @@ class Finding:
         count: how many.
         total: of how many; 0 where that says nothing.
         what: what is counted and where, the same words in all folds.
-        examples: the first ones by name.
+        examples: all of them by name; text shows the first ones.
     """
 
     kind: str
@@ -61,8 +61,8 @@ def _span(numbers: Iterable[int]) -> str:
 
 
 def _examples(finding: Finding) -> str:
-    """The examples in one line; one is enough of what is no leak."""
-    shown = finding.examples if finding.severity == "leak" else finding.examples[:1]
+    """The first examples in one line; one is enough of what is no leak."""
+    shown = finding.examples[: N_EXAMPLES if finding.severity == "leak" else 1]
     return "; ".join([*shown, *(["..."] if finding.count > len(shown) else [])])
 
 
@@ -121,7 +121,7 @@ class Audit:
             "ok": self.ok,
             "leaks": list(self.leaks),
             "heard": self.heard,
-            "verdict": self._verdict(),
+            "verdict": self._verdict().removeprefix("verdict: "),
             "folds": [
                 {
                     "fold": k,

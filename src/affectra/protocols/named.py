@@ -95,6 +95,15 @@ PROTOCOLS: dict[str, Protocol] = {
 }
 
 
+def promises_of(name: str | None) -> frozenset[str] | None:
+    """What folds that are said to be of a protocol must keep apart; None for folds of unknown claims.
+
+    Args:
+        name: of the protocol; None, "fixed" and names that we do not know are somebody else's folds.
+    """
+    return PROTOCOLS[name].promises if name in PROTOCOLS and name != "fixed" else None
+
+
 def check_protocol(name: str, options: Mapping[str, Any]) -> None:
     """Raise a `ConfigError` for an unknown protocol or option, before any corpus is read."""
     if name not in PROTOCOLS:

@@ -47,7 +47,8 @@ def read_published(path: str | Path, manifest: pd.DataFrame) -> tuple[list[Fold]
         manifest: the utterances.
 
     Returns:
-        The folds, and the name of their protocol if the file is our own and as it was written.
+        The folds, and the name of the protocol that the file says they are of, if it is our own; they may have been
+        changed since, see `is_as_written`.
 
     Raises:
         ProtocolError: no such file, another format, a name that the manifest does not have or has twice, or a fold
@@ -65,9 +66,7 @@ def read_published(path: str | Path, manifest: pd.DataFrame) -> tuple[list[Fold]
         content = _parse(path)
         if _is_our_own(content):
             found = read_splits(path)
-            stamp = content["protocol"]
-            if membership_hash(found) == stamp.get("hash"):  # folds changed by hand are no protocol's any more
-                protocol = str(stamp.get("name", "")) or None
+            protocol = str(content["protocol"].get("name", "")) or None
             folds = [
                 {part: [Member((key,), f"fold {k}: {part}") for key in getattr(fold, part)] for part in PARTS}
                 for k, fold in enumerate(found)
@@ -75,6 +74,14 @@ def read_published(path: str | Path, manifest: pd.DataFrame) -> tuple[list[Fold]
         else:
             folds = _read_json(content, path)
     return _resolve(folds, Resolver(manifest, str(path)), path), protocol
+
+
+def is_as_written(path: Path) -> bool:
+    """Whether the folds of a file are those that its stamp was made for; other people's files have no stamp."""
+    if path.is_dir() or path.suffix.lower() in TABLE_SUFFIXES:
+        return True
+    content = _parse(path)
+    return not _is_our_own(content) or content["protocol"].get("hash") == membership_hash(read_splits(path))
 
 
 def _resolve(folds: Sequence[Parts], resolver: Resolver, path: Path) -> list[Fold]:
