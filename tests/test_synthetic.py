@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from scipy.fft import dct
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import recall_score
@@ -24,6 +23,7 @@ from affectra.corpora import _espeak, synthetic, synthetic_script, synthetic_sou
 from affectra.corpora.utterance import Corpus, validate_manifest
 from affectra.errors import ConfigError, CorpusError
 from affectra.files import sha256_file
+from miniatures.baseline import cepstral_functionals
 
 RENDERER = Path(_espeak.__file__)
 
@@ -37,17 +37,6 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
 def functionals(corpus: Corpus) -> np.ndarray:
     """(utterance, feature): means and deviations of cepstra and their changes; the overall level is left out."""
     return np.array([cepstral_functionals(soundfile.read(corpus.path(row))[0]) for row in corpus.manifest.itertuples()])
-
-
-def cepstral_functionals(samples: np.ndarray) -> np.ndarray:
-    frames = np.lib.stride_tricks.sliding_window_view(samples / np.abs(samples).max(), 640)[::160]
-    power = np.abs(np.fft.rfft(frames * np.hanning(640), 1024)) ** 2
-    edges = np.unique(np.geomspace(4, 512, 41).astype(int))
-    bands = np.log(np.add.reduceat(power[:, : edges[-1]], edges[:-1], axis=1) + 1e-8)
-    loud = bands.sum(axis=1) > np.percentile(bands.sum(axis=1), 25)
-    cepstra = dct(bands[loud], norm="ortho")[:, :13]
-    changes = np.diff(cepstra, axis=0)
-    return np.concatenate([cepstra.mean(0)[1:], cepstra.std(0), changes.std(0), np.abs(changes).mean(0)])
 
 
 def uar(truth: np.ndarray, predicted: np.ndarray) -> float:

@@ -2,8 +2,7 @@
 
 With X the spectrum of a block of samples and H a filter's response, the filtered block at a reduced rate is the short
 inverse FFT of the band of X H (a shift of the band is a rotation, which the squared modulus ignores), and all energies
-of a block are one matrix product with the pooling windows, interpolated to that rate. For the backward
-pass only the outputs at their reduced rates are kept.
+of a block are one matrix product with the pooling windows, interpolated to that rate. PLACE
 """
 
 from collections.abc import Iterator
@@ -93,7 +92,8 @@ def block_energies(samples: Tensor, bank: Bank, widths: Tensor, n_frames: int, g
     padded = nn.functional.pad(samples, (grid.offset, missing))  # cuts what no frame reaches
     blocks = padded.unfold(1, grid.block_length, step)
     tensors = (widths, bank.responses, *bank.bands)
-    energies: Tensor = _BlockEnergies.apply(blocks, bank, guard, n_frames, *tensors)  # type: ignore[no-untyped-call]
+    keep = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+    energies: Tensor = _BlockEnergies.apply(blocks, bank, guard, n_frames, keep, *tensors)  # type: ignore[no-untyped-call]
     return energies.permute(1, 0, 2, 3).flatten(2)[..., :n_frames]
 
 
@@ -101,9 +101,8 @@ class _BlockEnergies(torch.autograd.Function):
     """Blocks (batch, block, sample) -> energies (filter, batch, block, frame), with gradients for the bank."""
 
     @staticmethod
-    def forward(ctx: Any, blocks: Tensor, bank: Bank, guard: Guard, n_frames: int, *tensors: Tensor) -> Tensor:
+    def forward(ctx: Any, blocks: Tensor, bank: Bank, guard: Guard, n_frames: int, keep: bool, *_: Tensor) -> Tensor:
         plan, shape = bank.plan, blocks.shape[:2]
-        keep = any(tensor.requires_grad for tensor in tensors)
         order = [index for group in plan.groups for index in group.filters] + plan.full
         columns = torch.empty(len(order), shape.numel(), bank.n_columns, device=blocks.device)
         chunks, dropped, (droppers, weights) = [], [], bank.weights
@@ -111,18 +110,11 @@ class _BlockEnergies(torch.autograd.Function):
             chunk = _Chunk(rows, spectra, plan)
             first = 0
             for group, band, matrix in zip(plan.groups, bank.bands, bank.matrices, strict=True):
-                filtered = chunk.filtered(group, band)
-                values = torch.view_as_real(filtered).flatten(2)
-                if keep:
-                    chunk.kept.append(filtered)
-                squares = values.square() if keep else values.square_()
+                squares = torch.view_as_real(chunk.filtered(group, band)).flatten(2).square_()
                 torch.bmm(squares, matrix, out=columns[first : first + len(band), rows])
                 first += len(band)
             for i, index in enumerate(plan.full, start=first):
-                outputs = bank.full_rate.outputs(spectra, index)
-                if keep:
-                    chunk.kept_full[index] = outputs
-                columns[i, rows] = bank.full_rate.energies(outputs, index)
+                columns[i, rows] = bank.full_rate.energies(spectra, index)
             dropped.append(torch.view_as_real(spectra).flatten(1).square() @ weights)
             if not keep:
                 chunk.values = spectra.new_empty(0)
@@ -132,8 +124,7 @@ class _BlockEnergies(torch.autograd.Function):
         lost = columns.new_zeros(columns.shape[:2]).index_copy_(0, droppers, torch.cat(dropped).T)
         full = needs_full_rate(energies, lost.view(len(order), *shape), plan, guard, n_frames).flatten(1)
         for chunk, index, chosen in _chosen(chunks, full):
-            outputs = bank.full_rate.outputs(chunk.spectra[chosen], index)
-            columns[index, chosen + chunk.rows.start] = bank.full_rate.energies(outputs, index)
+            columns[index, chosen + chunk.rows.start] = bank.full_rate.energies(chunk.spectra[chosen], index)
         if keep:
             ctx.bank, ctx.chunks, ctx.full, ctx.slopes = bank, chunks, full, columns[..., plan.grid.n_frames :]
         return energies
@@ -143,7 +134,7 @@ class _BlockEnergies(torch.autograd.Function):
         gradient = gradient.flatten(1, 2)
         with torch.autocast(gradient.device.type, enabled=False):
             to_widths = torch.einsum("frt,frt->f", gradient, ctx.slopes)
-            return None, None, None, None, to_widths, *_gradients(ctx.chunks, ctx.full, ctx.bank, gradient)
+            return None, None, None, None, None, to_widths, *_gradients(ctx.chunks, ctx.full, ctx.bank, gradient)
 
 
 def _gradients(chunks: "list[_Chunk]", full: Tensor, bank: Bank, gradient: Tensor) -> list[Tensor]:
@@ -161,19 +152,18 @@ def _gradients(chunks: "list[_Chunk]", full: Tensor, bank: Bank, gradient: Tenso
     matrices = [matrix[..., : gradient.shape[2]].transpose(1, 2) for matrix in bank.matrices]
     for chunk in chunks:
         conjugate = chunk.values.conj().resolve_conj()
-        for i, (group, filtered) in enumerate(zip(bank.plan.groups, chunk.kept, strict=True)):
-            products = torch.bmm(incoming[i][:, chunk.rows], matrices[i])
-            products.mul_(torch.view_as_real(filtered).flatten(2))
-            outgoing = torch.fft.fft(torch.view_as_complex(products.view(*products.shape[:2], -1, 2)), norm="forward")
+        for i, group in enumerate(bank.plan.groups):
+            filtered = chunk.filtered(group, bank.bands[i])
+            torch.view_as_real(filtered).flatten(2).mul_(torch.bmm(incoming[i][:, chunk.rows], matrices[i]))
+            outgoing = torch.fft.fft(filtered, norm="forward")
             for start, output in zip(group.starts, outgoing, strict=True):
                 output.mul_(chunk.cut(conjugate, start, group.size))
             bands[i].add_(outgoing.sum(1), alpha=2)
-        for index, outputs in chunk.kept_full.items():
-            responses[index] += bank.full_rate.gradient(chunk.spectra, outputs, gradient[index, chunk.rows], index)
+        for index in bank.plan.full:
+            responses[index] += bank.full_rate.gradient(chunk.spectra, gradient[index, chunk.rows], index)
     for chunk, index, rows in _chosen(chunks, full):
-        spectra = chunk.spectra[rows]
-        outputs = bank.full_rate.outputs(spectra, index)
-        responses[index] += bank.full_rate.gradient(spectra, outputs, gradient[index, rows + chunk.rows.start], index)
+        incoming_rows = gradient[index, rows + chunk.rows.start]
+        responses[index] += bank.full_rate.gradient(chunk.spectra[rows], incoming_rows, index)
     return [responses, *bands]
 
 
@@ -210,8 +200,6 @@ class _Chunk:
         parts = [spectra[:, 1 : 1 + below].flip(1).conj(), spectra]
         self.values = torch.cat([*parts, spectra[:, n_bins - 1 - above : n_bins - 1].flip(1).conj()], dim=1)
         self.rows, self.below, self.spectra = rows, below, spectra
-        self.kept: list[Tensor] = []  # for the backward pass, each group's outputs (filter, row, size)
-        self.kept_full: dict[int, tuple[Tensor, Tensor]] = {}  # and those of filters at the full rate
 
     def cut(self, values: Tensor, start: int, size: int) -> Tensor:
         """A band of values laid out as these."""
@@ -255,22 +243,22 @@ class _FullRate:
             self._ready[index] = parts, placed.flatten(0, 1)
         return self._ready[index]
 
-    def outputs(self, spectra: Tensor, index: int) -> tuple[Tensor, Tensor]:
+    def _outputs(self, spectra: Tensor, index: int) -> tuple[Tensor, Tensor]:
         """Real and imaginary part (row, sample) of what the filter makes of blocks."""
         real, imaginary = self._get(index)[0]
         return torch.fft.irfft(spectra * real), torch.fft.irfft(spectra * imaginary)
 
-    def energies(self, outputs: tuple[Tensor, Tensor], index: int) -> Tensor:
+    def energies(self, spectra: Tensor, index: int) -> Tensor:
         """Energies (row, column) of one filter."""
-        real, imaginary = outputs
-        return torch.addcmul(real.square(), imaginary, imaginary) @ self._get(index)[1].T
+        real, imaginary = self._outputs(spectra, index)
+        return real.square_().addcmul_(imaginary, imaginary) @ self._get(index)[1].T
 
-    def gradient(self, spectra: Tensor, outputs: tuple[Tensor, Tensor], gradient: Tensor, index: int) -> Tensor:
+    def gradient(self, spectra: Tensor, gradient: Tensor, index: int) -> Tensor:
         """Gradient (bin,) of a filter's response, from that of its energies (row, frame)."""
         incoming = gradient @ self._get(index)[1][: self.grid.n_frames]
         conjugate = spectra.conj().resolve_conj()
-        halves = [
-            torch.fft.rfft(incoming * output, norm="forward").mul_(conjugate).sum(0).mul_(2) for output in outputs
-        ]
+        halves = []
+        for output in self._outputs(spectra, index):
+            halves.append(torch.fft.rfft(output.mul_(incoming), norm="forward").mul_(conjugate).sum(0).mul_(2))
         real, imaginary = (torch.cat([half, half[1:-1].flip(0).conj()]) for half in halves)
         return real + 1j * imaginary
