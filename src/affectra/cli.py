@@ -228,13 +228,19 @@ def protocols(*, json_: Annotated[bool, Parameter(name="--json", negative="")] =
 
     promises = {True: "speaker-independent", False: "speaker-dependent", None: "as its input"}
     rows = [
-        {"name": p.name, "version": p.version, "speakers": promises[p.speaker_independent], "title": p.title}
+        {
+            "name": p.name,
+            "version": p.version,
+            "speakers": promises[p.speaker_independent],
+            "keeps_apart": sorted(p.promises),
+            "title": p.title,
+        }
         for p in PROTOCOLS.values()
     ]
     if json_:
         print(json.dumps(rows, indent=2))
     else:
-        _table(rows, ["name", "version", "speakers", "title"])
+        _table(rows, ["name", "version", "speakers", "keeps_apart", "title"])
 
 
 @app.command

@@ -2,7 +2,8 @@
 
 With X the spectrum of a block of samples and H a filter's response, the filtered block at a reduced rate is the short
 inverse FFT of the band of X H (a shift of the band is a rotation, which the squared modulus ignores), and all energies
-of a block are one matrix product with the pooling windows, interpolated to that rate. PLACE
+of a block are one matrix product with the pooling windows, interpolated to that rate. The backward pass
+computes the filtered blocks again, which is quicker than to fetch them and keeps the memory of training small.
 """
 
 from collections.abc import Iterator
