@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 
@@ -85,6 +86,17 @@ def test_published_counts_of_groups_words_and_tasks_stand_beside_those_found(hea
     text = "\n".join(diagnosis.lines())
     assert "1 (published 2) sessions" in text and "task emotion4: anger 4, happiness 4 (published 5)" in text
     assert json.loads(json.dumps(diagnosis.to_json()))["counts"]["tasks"]["emotion4"] == {"anger": 4, "happiness": 4}
+
+
+def test_ratings_off_the_scale_and_labels_over_time_are_told_apart_from_faults(healthy: Corpus) -> None:
+    rated = change(change(healthy, "u1", arousal=33.4), "u2", arousal=5.0)
+    (finding,) = found(examine(rated, published(scale=(1.0, 5.0))), "warning", "wav/1.wav", "arousal of u1 is 33.4")
+    assert "from 1 to 5" in finding.message
+    assert not examine(rated).faults, "a corpus of unknown scale"
+    wordless = replace(healthy, manifest=healthy.manifest.assign(emotion=""))
+    assert found(examine(wordless), "warning", "", "8 of 8 utterances have no emotion")
+    traced = replace(wordless, tables={"continuous": pd.DataFrame()})
+    assert found(examine(traced), "note", "", "8 of 8 utterances are labelled over time")
 
 
 def test_text_without_audio_is_said_and_only_a_run_on_audio_refuses_it(healthy: Corpus) -> None:

@@ -133,7 +133,8 @@ def examine(
     expected = dict(info.expected) if info else {}
     counts = _count(corpus.manifest, recordings, expected.get("tasks", ()))
     findings += _compare(counts, expected)
-    findings += _look_at_rows(corpus.manifest)
+    findings += _look_at_rows(corpus.manifest, over_time="continuous" in corpus.tables)
+    findings += _look_at_ratings(corpus.manifest, expected.get("scale"))
     findings += _look_at_stretches(corpus.manifest, recordings)
     findings += _look_at_recordings(recordings)
     findings += _look_at_speakers(corpus.manifest, recordings)
@@ -183,11 +184,24 @@ def _compare(counts: Mapping[str, Any], expected: Mapping[str, Any]) -> Iterator
             yield Finding("warning", "", f"{n} {kind}, published {m}; {hint}")
 
 
-def _look_at_rows(manifest: pd.DataFrame) -> Iterator[Finding]:
+def _look_at_ratings(manifest: pd.DataFrame, scale: tuple[float, float] | None) -> Iterator[Finding]:
+    """Ratings that the corpus's scale does not have, as a lost decimal point leaves them."""
+    if scale is None:
+        return
+    for column in ("arousal", "valence", "dominance"):
+        outside = manifest[(manifest[column] < scale[0]) | (manifest[column] > scale[1])]
+        for row in outside.to_dict("records"):
+            text = f"{column} of {row['utterance']} is {row[column]:g}, on a scale from {scale[0]:g} to {scale[1]:g}"
+            yield Finding("warning", row["file"], text)
+
+
+def _look_at_rows(manifest: pd.DataFrame, over_time: bool) -> Iterator[Finding]:
     """What protocols and tasks cannot use, stretches that are two utterances, sentences that speakers share."""
-    for column, why in (("speaker", "protocols by speaker refuse them"), ("emotion", "no task takes them")):
+    for column, why in (("speaker", "protocols by speaker refuse them"), ("emotion", "no task by emotion takes them")):
         n_empty = int((manifest[column] == "").sum())
-        if n_empty:
+        if n_empty and column == "emotion" and over_time:
+            yield Finding("note", "", f"{n_empty} of {len(manifest)} utterances are labelled over time, without a word")
+        elif n_empty:
             yield Finding("warning", "", f"{n_empty} of {len(manifest)} utterances have no {column}; {why}")
     silent = manifest["file"] == ""
     if silent.any():

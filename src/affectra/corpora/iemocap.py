@@ -246,6 +246,7 @@ INFO = CorpusInfo(
     access="on request at https://sail.usc.edu/iemocap/iemocap_release.htm: IEMOCAP_full_release, unpacked",
     read=read,
     expected={
+        "scale": (1.0, 5.0),
         "utterances": 10039,
         "speakers": 10,
         "sessions": 5,

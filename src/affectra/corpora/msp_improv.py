@@ -299,6 +299,7 @@ INFO = CorpusInfo(
     # Emotions are published for the consensus and not here, since `label_source` may be another: anger 792,
     # happiness 2644, neutral 3477, sadness 885 (7798 together), other 85, none 555.
     expected={
+        "scale": (1.0, 5.0),
         "utterances": 8438,
         "speakers": 12,
         "sessions": 6,

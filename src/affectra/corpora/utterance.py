@@ -80,7 +80,8 @@ class CorpusInfo:
         read: reader: folder -> `Corpus`, with options of its own where the corpus leaves a choice; a `CorpusError` says
             what was expected there.
         expected: published counts, any of "utterances", "speakers", "sessions", "dialogues" (numbers), "emotion",
-            "style", "split" (counts by word) and "tasks" (counts by class of a task).
+            "style", "split" (counts by word), "tasks" (counts by class of a task); and "scale", the least and the
+            greatest rating.
         synthetic: whether the speech is synthetic, so that each result on it says so.
     """
 

@@ -155,6 +155,6 @@ def _only(fold: Fold, taken: frozenset[str]) -> Fold:
 
 
 def _stated(protocol: Protocol, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Every option with the value in force, so that a splits file says them all."""
+    """Every option as given or by default ("" leaves the choice to the protocol), so that a splits file says them."""
     parameters = list(inspect.signature(protocol.folds).parameters.values())[1:]
     return {p.name: str(v) if isinstance(v := options.get(p.name, p.default), Path) else v for p in parameters}
