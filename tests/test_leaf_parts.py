@@ -112,12 +112,13 @@ def test_bands_hold_nearly_all_of_a_filter() -> None:
     taps = gabor_taps(centers, widths, 401).numpy()
     plan = make_plan(block_grid(401, 160), taps, pooling_windows(torch.full((40,), 0.4), 401).numpy())
     power = np.abs(np.fft.ifft(taps.conj(), plan.grid.block_length, norm="forward")) ** 2
-    assert sorted(plan.full + [f for group in plan.groups for f in group.filters]) == list(range(40))
+    assert sorted(f for group in plan.groups for f in group.filters) == list(range(40))
     for group in plan.groups:
         for index, start in zip(group.filters, group.starts, strict=True):
             band = power[index, (start + np.arange(group.size)) % plan.grid.block_length]
             assert band.sum() / power[index].sum() > 1 - 1e-5
-            assert 0.3 < (band.argmax() + 0.5) / group.size < 0.7  # the centre is in the middle
+            if group.size < plan.grid.block_length:
+                assert 0.3 < (band.argmax() + 0.5) / group.size < 0.7  # the centre is in the middle
 
 
 @given(

@@ -104,7 +104,7 @@ class _BlockEnergies(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, blocks: Tensor, bank: Bank, guard: Guard, n_frames: int, keep: bool, *_: Tensor) -> Tensor:
         plan, shape = bank.plan, blocks.shape[:2]
-        order = [index for group in plan.groups for index in group.filters] + plan.full
+        order = [index for group in plan.groups for index in group.filters]
         columns = torch.empty(len(order), shape.numel(), bank.n_columns, device=blocks.device)
         chunks, dropped, (droppers, weights) = [], [], bank.weights
         for rows, spectra in _spectra(blocks):
@@ -114,8 +114,6 @@ class _BlockEnergies(torch.autograd.Function):
                 squares = torch.view_as_real(chunk.filtered(group, band)).flatten(2).square_()
                 torch.bmm(squares, matrix, out=columns[first : first + len(band), rows])
                 first += len(band)
-            for i, index in enumerate(plan.full, start=first):
-                columns[i, rows] = bank.full_rate.energies(spectra, index)
             dropped.append(torch.view_as_real(spectra).flatten(1).square() @ weights)
             if not keep:
                 chunk.values = spectra.new_empty(0)
@@ -160,8 +158,6 @@ def _gradients(chunks: "list[_Chunk]", full: Tensor, bank: Bank, gradient: Tenso
             for start, output in zip(group.starts, outgoing, strict=True):
                 output.mul_(chunk.cut(conjugate, start, group.size))
             bands[i].add_(outgoing.sum(1), alpha=2)
-        for index in bank.plan.full:
-            responses[index] += bank.full_rate.gradient(chunk.spectra, gradient[index, chunk.rows], index)
     for chunk, index, rows in _chosen(chunks, full):
         incoming_rows = gradient[index, rows + chunk.rows.start]
         responses[index] += bank.full_rate.gradient(chunk.spectra[rows], incoming_rows, index)

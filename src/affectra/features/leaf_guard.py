@@ -41,7 +41,6 @@ def dropped_weights(plan: Plan, responses: Tensor) -> tuple[Tensor, Tensor]:
     length, device = plan.grid.block_length, responses.device
     power = (responses.real.square() + responses.imag.square()) / length
     power.view(-1)[torch.from_numpy(band_bins(plan)).to(device)] = 0
-    power[plan.full] = 0
     weights = power[:, : length // 2 + 1]
     weights[:, 1 : length // 2] += power[:, length // 2 + 1 :].flip(1)  # a real block has both signs alike
     filters = torch.nonzero(weights.amax(1) > SMALLEST_POWER / length)[:, 0]

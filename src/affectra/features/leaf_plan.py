@@ -18,6 +18,7 @@ NOISE_TOLERANCE = 5e-6  # of a filter's energy in white noise that may be droppe
 FOLD_TOLERANCE = 3e-7  # of the energy that folding and interpolation may change
 REACH, BETA = 12, 2.6  # samples either side of the interpolation kernel, and deviation of its Gaussian
 SMALLEST_SIZE = 32
+GROUP_BLOCKS = 2  # a group computes at most as many values as this many blocks have samples, to stay in the cache
 
 Floats = npt.NDArray[np.float64]
 
@@ -75,20 +76,18 @@ class Plan(NamedTuple):
 
     Attributes:
         grid: frames of a block.
-        groups: filters at reduced rates.
-        full: filters that need the whole spectrum and the full rate.
+        groups: filters by the bins they keep, which may be all.
         folding: (filter,), part of the energy around a frame that may stray into it.
     """
 
     grid: Grid
     groups: list[Group]
-    full: list[int]
     folding: Floats
 
     @property
     def n_values(self) -> int:
         """Complex values computed per block; at the full rate it would be filters times block length."""
-        return sum(group.size * len(group.filters) for group in self.groups) + self.grid.block_length * len(self.full)
+        return sum(group.size * len(group.filters) for group in self.groups)
 
 
 def next_length(at_least: int) -> int:
@@ -124,23 +123,24 @@ def make_plan(grid: Grid, taps: npt.NDArray[np.complex128], windows: Floats) -> 
     """
     magnitudes = np.abs(np.fft.ifft(taps.conj(), grid.block_length, norm="forward"))
     spectra = np.abs(np.fft.rfft(windows, grid.block_length)) / windows.sum(axis=1, keepdims=True)
-    chosen: dict[int, tuple[list[int], list[int]]] = {}
-    full, folding = [], np.zeros(len(taps))
+    chosen: dict[int, list[tuple[int, int]]] = {}
+    folding = np.zeros(len(taps))
     for index, (magnitude, spectrum) in enumerate(zip(magnitudes, spectra, strict=True)):
         center = int(np.argmax(magnitude[: grid.block_length // 2 + 1]))
         for size in _sizes(grid):
             start = center - size // 2
             error = _folding(np.roll(magnitude, -start), spectrum, size)
             if error <= FOLD_TOLERANCE:
-                filters, starts = chosen.setdefault(size, ([], []))
-                filters.append(index)
-                starts.append(start)
+                chosen.setdefault(size, []).append((index, start))
                 folding[index] = error
                 break
-        else:
-            full.append(index)
-    groups = [_group(grid, size, *chosen[size]) for size in sorted(chosen)]
-    return Plan(grid, groups, full, folding)
+        else:  # the whole spectrum and the full rate: exact
+            chosen.setdefault(grid.block_length, []).append((index, 0))
+    groups = []
+    for size, filters in sorted(chosen.items()):
+        n_filters = max(1, GROUP_BLOCKS * grid.block_length // size)
+        groups += [_group(grid, size, filters[i : i + n_filters]) for i in range(0, len(filters), n_filters)]
+    return Plan(grid, groups, folding)
 
 
 def _sizes(grid: Grid) -> list[int]:
@@ -171,7 +171,7 @@ def _folding(magnitude: Floats, window_spectrum: Floats, size: int) -> float:
     return float((pairs * errors).max() / pairs[0])
 
 
-def _group(grid: Grid, size: int, filters: list[int], starts: list[int]) -> Group:
+def _group(grid: Grid, size: int, filters: list[tuple[int, int]]) -> Group:
     positions = (grid.offset + np.arange(grid.n_frames) * grid.hop_length) * size
     remainders, phases = np.unique(positions % grid.block_length, return_inverse=True)
     ratio = size / grid.block_length
@@ -179,7 +179,9 @@ def _group(grid: Grid, size: int, filters: list[int], starts: list[int]) -> Grou
     samples = remainders[:, None, None] / grid.block_length + ratio * np.arange(grid.window_length)[:, None]
     touched = np.arange(n_touched) - REACH
     firsts = positions // grid.block_length
-    return Group(size, filters, starts, kernel(samples - touched), phases, (firsts[:, None] + touched) % size)
+    touched_samples = (firsts[:, None] + touched) % size
+    indices, starts = [index for index, _ in filters], [start for _, start in filters]
+    return Group(size, indices, starts, kernel(samples - touched), phases, touched_samples)
 
 
 def band_bins(plan: Plan) -> npt.NDArray[np.int64]:
