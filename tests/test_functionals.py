@@ -29,10 +29,11 @@ from affectra.features.normalization import Normalization
 from affectra.files import read_json
 from affectra.metrics import unweighted_average_recall
 from affectra.models import Svm
-from affectra.models.recognizer import Recognizer, Specification, load_checkpoint, save_checkpoint
+from affectra.models.recognizer import Recognizer, load_checkpoint, save_checkpoint
 from affectra.plan import plan_run
 from affectra.predict import load
 from affectra.run import execute
+from affectra.specification import Specification
 from affectra.training.fold import check_fitting
 
 pytest.importorskip("opensmile")

@@ -7,9 +7,10 @@ import pytest
 from affectra.config import Recipe, load_recipe, parse_assignments, recipe_names
 from affectra.corpora.utterance import read_manifest, write_manifest
 from affectra.errors import ConfigError, CorpusError
-from affectra.models.recognizer import Recognizer, Specification
+from affectra.models.recognizer import Recognizer
 from affectra.plan import plan_run
 from affectra.run import execute
+from affectra.specification import Specification
 
 QUICK = {"training.epochs": 1, "training.batch_size": 6, "training.schedule": {"name": "constant"}}
 
@@ -72,7 +73,7 @@ def test_li2018_cpu_takes_a_twentieth_of_the_compute_per_segment() -> None:
         )  # fmt: skip
         recognizer = Recognizer(specification)
         with FlopCounterMode(display=False) as counter:
-            recognizer(torch.rand(1, recognizer.input_frames, recognizer.front_end.n_features), torch.tensor([50]))
+            recognizer(torch.rand(1, recognizer.grid.input_frames, recognizer.front_end.n_features), torch.tensor([50]))
         return counter.get_total_flops()
 
     assert flops(load_recipe("li2018").recipe) >= 20 * flops(load_recipe("li2018-cpu").recipe)

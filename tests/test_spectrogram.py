@@ -44,7 +44,8 @@ def test_a_pure_tone_peaks_in_its_bin(frequency_hz: float) -> None:
 
 
 def test_two_seconds_are_400_by_200_for_li_and_265_ms_are_32_by_129_for_gao() -> None:
-    from affectra.models.recognizer import Recognizer, Specification
+    from affectra.models.recognizer import Recognizer
+    from affectra.specification import Specification
 
     for options, segments, shape in (
         (LI, {"length_s": 2.0, "frames": 200, "train_shift_s": 1.0, "test_shift_s": 0.4}, (400, 200)),
@@ -55,7 +56,7 @@ def test_two_seconds_are_400_by_200_for_li_and_265_ms_are_32_by_129_for_gao() ->
         recognizer = Recognizer(Specification(model, front_end, "none", segments, "emotion", ("a", "b"), True))
         samples = torch.randn(round(segments["length_s"] * 16_000))
         frames = recognizer.front_end.frames(samples).numpy()
-        segment, n = recognizer.segment(frames, 0)
+        segment, n = recognizer.grid.cut(frames, 0)
         assert recognizer.front_end(torch.from_numpy(segment)[None]).shape[1:] == shape
         assert n == {200: 197, 32: 32}[segments["frames"]]  # 197 windows fit into 2 s, not the paper's 199
 

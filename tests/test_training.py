@@ -19,8 +19,8 @@ from affectra.files import read_json, write_json
 from affectra.models.recognizer import Recognizer, load_checkpoint
 from affectra.plan import Plan, plan_run
 from affectra.run import collect, execute
-from affectra.training.classification import learning_rate_factor
-from affectra.training.data import EpochShuffle, Example, SegmentDataset, group_statistics
+from affectra.training.module import learning_rate_factor
+from affectra.training.data import EpochBatches, Example, SegmentDataset, group_statistics
 from affectra.training.history import History
 from affectra.training.resume import SafetensorsCheckpointIO
 
@@ -196,8 +196,11 @@ def test_the_training_segments_have_the_training_shift(tone_manifest: Path, tmp_
     recognizer = Recognizer(plan.specification)
     frames = np.zeros((250, 100), dtype=np.float16)  # 5 s at 20 ms
     np.save(tmp_path / "frames.npy", frames)
-    example = Example("u", "c", "s", 0, tmp_path / "frames.npy", len(frames))
-    train, test = (SegmentDataset([example], recognizer, train, {}).places[:, 1].tolist() for train in (True, False))
+    example = Example("u", "c", "s", "", "", tmp_path / "frames.npy", len(frames), target=0)
+    train, test = (
+        [start for _, (start,) in SegmentDataset([example], recognizer, train, {}, False).places]
+        for train in (True, False)
+    )
     assert train == [0, 50, 100, 150, 200] and test == list(range(0, 161, 20))
 
 
@@ -280,13 +283,28 @@ def test_the_papers_schedule_divides_by_ten_at_epochs_21_31_41() -> None:
 
 
 def test_each_epoch_is_a_permutation_of_its_own() -> None:
-    shuffle = EpochShuffle(50, 0, 1, "train")
+    batches = EpochBatches(50, 8, 0, 0, 0, 1, "train")
     orders = []
     for epoch in (0, 1, 0):
-        shuffle.set_epoch(epoch)
-        orders.append(list(shuffle))
+        batches.set_epoch(epoch)
+        assert [len(batch) for batch in batches] == [8] * 6 + [2]
+        orders.append([index for batch in batches for index in batch])
     assert all(sorted(order) == list(range(50)) for order in orders)
     assert orders[0] == orders[2] != orders[1]
+
+
+@pytest.mark.parametrize(("n", "sizes"), [(9, [8]), (10, [8, 2]), (1, [1]), (16, [8, 8])])
+def test_a_last_batch_of_one_is_left_out_unless_it_is_the_only_one(n: int, sizes: list[int]) -> None:
+    batches = EpochBatches(n, 8, 0, 0, 0)
+    assert [len(batch) for batch in batches] == sizes and len(batches) == len(sizes)
+
+
+def test_each_batch_has_unlabelled_utterances_and_an_epoch_goes_through_all_of_them_alike() -> None:
+    batches = EpochBatches(20, 8, 7, 5, 0, "train")  # 3 batches of 5 unlabelled: twice through 7, and one more
+    found = list(batches)
+    assert [(sum(i < 20 for i in batch), sum(i >= 20 for i in batch)) for batch in found] == [(8, 5), (8, 5), (4, 5)]
+    counts = np.bincount([i - 20 for batch in found for i in batch if i >= 20], minlength=7)
+    assert counts.sum() == 15 and counts.min() == 2 and counts.max() == 3
 
 
 def test_train_normalization_is_that_of_all_frames_together() -> None:
@@ -310,7 +328,7 @@ def heard(tmp_path: Path) -> dict[str, Example]:
     for key, speaker, level in (("a", "s0", 0.0), ("b", "s0", 4.0), ("c", "s1", 9.0), ("d", "s1", 1.0)):
         frames = rng.normal(level, 1 + level, (60, 3)).astype(np.float16)
         np.save(tmp_path / f"{key}.npy", frames)
-        examples[key] = Example(key, "corpus", speaker, 0, tmp_path / f"{key}.npy", len(frames))
+        examples[key] = Example(key, "corpus", speaker, "", "", tmp_path / f"{key}.npy", len(frames), target=0)
     return examples
 
 

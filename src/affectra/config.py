@@ -74,6 +74,27 @@ class TrainingPlan(Strict):
     schedule: Schedule
     precision: Literal["32-true", "bf16-mixed"]
     channels_last: bool
+    objective: Component = Component(name="cross-entropy")
+    unlabelled_batch_size: int = Field(default=0, ge=0)  # utterances of corpora that are tested alone, unlabelled
+    freeze: list[str] = []  # parts of the network that stay as they are
+
+
+class Stage(Strict):
+    """Training before the last one, which gives it the weights to start from.
+
+    `data`: "pretraining", the corpora that only this is for, once for all folds of a seed; "train", the fold's own.
+    """
+
+    name: str = Field(pattern="^[a-z][a-z0-9-]*$")
+    data: Literal["pretraining", "train"]
+    training: TrainingPlan
+
+
+class Pretraining(Strict):
+    """Corpora that are learnt from and never tested, and the task that gives them the classes of the run."""
+
+    corpora: list[str] = Field(min_length=1)
+    task: str
 
 
 class Recipe(Strict):
@@ -84,6 +105,7 @@ class Recipe(Strict):
     paper: Paper | None
     corpora: list[str]
     task: str
+    auxiliary: list[str] = []  # binary tasks, arousal and valence, learnt beside the classes
     only: dict[str, list[str]] = {}  # manifest column -> the values that take part
     protocol: Component
     allow_leak: list[str] = []  # kinds of leakage that the protocol is known to have
@@ -92,6 +114,8 @@ class Recipe(Strict):
     front_end: Component
     normalization: Literal["none", "utterance", "train", "speaker", "corpus"]
     model: Component
+    pretraining: Pretraining | None = None
+    stages: list[Stage] = []  # before `training`, in order; those on the pretraining corpora first
     training: TrainingPlan | None = None  # none where the model is fitted at once
 
     @field_validator("only", mode="before")

@@ -31,6 +31,7 @@ def evaluate(
     synthetic: bool,
     normalization: Mapping[str, Any],
     leaks: Sequence[str],
+    adaptation: str = "none",
 ) -> dict[str, Any]:
     """The content of scores.json.
 
@@ -49,6 +50,7 @@ def evaluate(
         synthetic: whether speech in the test parts is synthetic.
         normalization: "mode", and "transductive": whether it used unlabelled test utterances together.
         leaks: kinds of leakage that the audit found and the run was allowed.
+        adaptation: "unlabelled test audio" where training heard test utterances without their labels, else "none".
 
     Raises:
         CheckpointError: the predictions are not valid.
@@ -71,6 +73,7 @@ def evaluate(
         "synthetic": synthetic,
         "normalization": dict(normalization),
         "leaks": list(leaks),
+        "adaptation": adaptation,
         "complete": n_done == n_planned,
         "folds_done": f"{n_done}/{n_planned}",
         "metrics": {**_entry(by_seed.mean(), classes), "ccc": {}},
@@ -148,7 +151,7 @@ def write_predictions(predictions: pd.DataFrame, path: str | Path) -> None:
     table = predictions[[*COLUMNS, *others]]
     table = table.astype({column: "float64" for column in others if table[column].dtype == np.float32})
     with atomic_path(path) as temporary:
-        table.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8")
+        table.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8", na_rep="nan")
 
 
 def read_predictions(path: str | Path) -> pd.DataFrame:

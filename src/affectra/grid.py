@@ -7,22 +7,25 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
+from typing import TypeVar
 
 from affectra.errors import AffectraError
-from affectra.training.fold import FoldJob, run_fold
+from affectra.training.fold import FoldJob, PretrainingJob
+
+Job = TypeVar("Job", FoldJob, PretrainingJob)
 
 
-def run_jobs(jobs: Sequence[FoldJob], n_processes: int, on_done: Callable[[FoldJob], None]) -> None:
-    """Run folds; each writes its own folder.
+def run_jobs(jobs: Sequence[Job], n_processes: int, on_done: Callable[[Job], None]) -> None:
+    """Run folds, or what they start from; each writes its own folder.
 
     Args:
-        jobs: folds still to be done.
+        jobs: those still to be done.
         n_processes: 1 runs them here; more start that many fresh processes.
         on_done: called in this process after each fold.
     """
     if n_processes == 1 or len(jobs) <= 1:
         for job in jobs:
-            run_fold(job)
+            job.run()
             on_done(job)
         return
     # spawn: torch must not be forked. The watcher ends a worker whose parent was killed, so that nothing goes on
@@ -30,7 +33,7 @@ def run_jobs(jobs: Sequence[FoldJob], n_processes: int, on_done: Callable[[FoldJ
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(min(n_processes, len(jobs)), mp_context=context, initializer=_watch_parent)
     try:
-        futures = {pool.submit(run_fold, job): job for job in jobs}
+        futures = {pool.submit(job.run): job for job in jobs}
         for future in as_completed(futures):
             future.result()
             on_done(futures[future])

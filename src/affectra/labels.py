@@ -129,8 +129,14 @@ class LabelledUtterances:
     excluded: Mapping[str, int]
 
 
+BINARY = {"arousal": "high", "valence": "positive"}  # auxiliary task -> the class whose probability its head gives
+
+
 def map_labels(
-    manifest: pd.DataFrame, task: str, only: Mapping[str, Sequence[str]] | None = None
+    manifest: pd.DataFrame,
+    task: str,
+    only: Mapping[str, Sequence[str]] | None = None,
+    auxiliary: Sequence[str] = (),
 ) -> LabelledUtterances:
     """Map labels to a task's classes; what has no class is left out and counted.
 
@@ -138,6 +144,8 @@ def map_labels(
         manifest: rows with the columns `corpus`, `emotion` and, for sentiments, `valence`.
         task: name of a task.
         only: column -> the values that take part, e.g. {"style": ["improvised"]}.
+        auxiliary: of `BINARY`; a row that has no class and one of these stays, with "" as its target, and each has a
+            column `target_<name>` with 1, 0 or -1 for unknown.
 
     Raises:
         CorpusError: unknown task, column or value, or fewer than two classes are left.
@@ -152,17 +160,29 @@ def map_labels(
         raise CorpusError(unknown_name("task", task, TASKS))
     selected, excluded = _select(manifest, only or {})
     target = TASKS[task].target(selected)
+    sides = {f"target_{name}": _binary(name, selected) for name in auxiliary}
     kept = target.notna()
+    for side in sides.values():
+        kept |= side >= 0
     words = selected["emotion"].astype(str)
     counts = words[~kept].replace("", "unlabelled").value_counts().sort_index()
-    labelled = selected[kept].assign(target=target[kept].astype(str)).reset_index(drop=True)
-    present = tuple(sorted(labelled["target"].unique()))
+    labelled = selected.assign(target=target.astype(object).fillna("").astype(str), **sides)[kept].reset_index(
+        drop=True
+    )
+    present = tuple(sorted(set(labelled["target"]) - {""}))
     if len(present) < 2:
         raise CorpusError(
             f"task {task!r} needs at least two classes; the manifest's emotion words "
             f"({', '.join(sorted(set(words))) or 'none'}) give {len(present)}"
         )
     return LabelledUtterances(labelled, present, {str(word): int(n) for word, n in counts.items()}, excluded)
+
+
+def _binary(name: str, manifest: pd.DataFrame) -> pd.Series:
+    if name not in BINARY:
+        raise CorpusError(unknown_name("auxiliary task", name, BINARY))
+    classes = TASKS[name].target(manifest)
+    return (classes == BINARY[name]).astype(int).where(classes.notna(), -1)
 
 
 def _select(manifest: pd.DataFrame, only: Mapping[str, Sequence[str]]) -> tuple[pd.DataFrame, dict[str, int]]:

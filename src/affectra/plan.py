@@ -22,13 +22,15 @@ from affectra.labels import TASKS, LabelledUtterances, map_labels
 from affectra.leakage.audit import audit
 from affectra.leakage.findings import KINDS, Audit
 from affectra.models import MODELS
-from affectra.models.recognizer import Recognizer, Specification
+from affectra.models.recognizer import Recognizer
 from affectra.protocols import Splits, apply_protocol
 from affectra.protocols.counts import compare_with_published
 from affectra.protocols.named import check_protocol, promises_of
 from affectra.protocols.published import read_published
 from affectra.registry import unknown_name
-from affectra.training.fold import check_fitting
+from affectra.specification import Specification
+from affectra.training.fold import LAST, check_fitting
+from affectra.training.module import check_training
 
 N_UNEXPECTED = 6  # lines
 
@@ -38,8 +40,10 @@ class Data:
     """The utterances of a run.
 
     Attributes:
-        corpora: as opened.
+        corpora: as opened; those that are learnt from and tested.
         labelled: rows with a class.
+        pretraining: the corpora that are learnt from and never tested, as opened.
+        pretraining_labelled: their rows with a class; None where there are none.
         splits: who is in which fold.
         synthetic: whether some of the speech is synthetic.
         promises: kinds that the folds keep apart; None where they are somebody else's and nobody knows.
@@ -49,6 +53,8 @@ class Data:
 
     corpora: tuple[Corpus, ...]
     labelled: LabelledUtterances
+    pretraining: tuple[Corpus, ...]
+    pretraining_labelled: LabelledUtterances | None
     splits: Splits
     synthetic: bool
     promises: frozenset[str] | None
@@ -81,9 +87,10 @@ class Plan:
             task=recipe.task,
             classes=self.data.labelled.classes,
             synthetic=self.data.synthetic,
+            auxiliary=tuple(recipe.auxiliary),
             provenance={
                 "recipe": recipe.name,
-                "corpora": [corpus.name for corpus in self.data.corpora],
+                "corpora": [corpus.name for corpus in (*self.data.corpora, *self.data.pretraining)],
                 "protocol": self.data.splits.stamp(),
             },
         )
@@ -128,18 +135,21 @@ def plan_run(
         document = load_recipe(recipe, overrides)
     _check_parts(document.recipe)
     opened = tuple(open_corpus(source) for source in corpora or document.recipe.corpora)
-    names = [corpus.name for corpus in opened]
-    if len(set(names)) < len(names):
+    if len({corpus.name for corpus in opened}) < len(opened):
+        names = [corpus.name for corpus in opened]
         raise CorpusError(f"corpora are named {', '.join(names)}; give each a name of its own, --corpus NAME=...")
+    opened, pretraining = _by_role(opened, document.recipe)
+    names = [corpus.name for corpus in opened]
     document = load_recipe(recipe, {**overrides, "corpora": names})
     manifest = join_manifests([corpus.manifest for corpus in opened])
-    labelled = map_labels(_with_audio(manifest), document.recipe.task, document.recipe.only)
+    labelled = map_labels(_with_audio(manifest), document.recipe.task, document.recipe.only, document.recipe.auxiliary)
     n_silent = int((manifest["file"] == "").sum())
     if n_silent:
         labelled = replace(labelled, excluded={"text without audio": n_silent, **labelled.excluded})
-    for corpus in opened:
-        mine = labelled.manifest["corpus"].isin(corpus.manifest["corpus"].unique())
-        check_audio(replace(corpus, manifest=labelled.manifest[mine]))
+    pretraining_labelled = _label_pretraining(pretraining, labelled, document.recipe)
+    for corpus in (*opened, *pretraining):
+        rows = (pretraining_labelled if corpus in pretraining and pretraining_labelled else labelled).manifest
+        check_audio(replace(corpus, manifest=rows[rows["corpus"].isin(corpus.manifest["corpus"].unique())]))
     if document.recipe.normalization == "speaker" and (labelled.manifest["speaker"] == "").any():
         raise ConfigError("normalization speaker: the corpus has utterances whose speaker is unknown")
     chosen = document.recipe.protocol
@@ -152,9 +162,49 @@ def plan_run(
         unexpected = [unexpected[0], f"{len(unexpected) - 1} more counts differ from the published ones"]
     synthetic = any(name in CORPORA and CORPORA[name].synthetic for name in manifest["corpus"].unique())
     folder = Path(out) if out else Path("runs") / f"{document.recipe.name}-{'+'.join(names)}"
-    plan = Plan(document, Data(opened, labelled, splits, synthetic, promises, found, tuple(unexpected)), folder)
+    data = Data(
+        opened, labelled, pretraining, pretraining_labelled, splits, synthetic, promises, found, tuple(unexpected)
+    )
+    plan = Plan(document, data, folder)
     Recognizer(plan.specification)  # the parts fit together
     return plan
+
+
+def _by_role(opened: tuple[Corpus, ...], recipe: Recipe) -> tuple[tuple[Corpus, ...], tuple[Corpus, ...]]:
+    """The corpora that are tested, and those that are for pretraining alone."""
+    wanted = recipe.pretraining.corpora if recipe.pretraining else []
+    given = {corpus.name: corpus for corpus in opened}
+    for name in wanted:
+        if name not in given:
+            raise ConfigError(
+                f"recipe {recipe.name}: pretraining wants the corpus {name}; give --corpus {name}=FOLDER, or name the "
+                "corpora to pretrain on: --set pretraining.corpora=[...]"
+            )
+    tested = tuple(corpus for corpus in opened if corpus.name not in wanted)
+    if not tested:
+        raise ConfigError(
+            f"recipe {recipe.name}: all corpora ({', '.join(given)}) are for pretraining; give one more to test on"
+        )
+    return tested, tuple(given[name] for name in wanted)
+
+
+def _label_pretraining(
+    corpora: Sequence[Corpus], labelled: LabelledUtterances, recipe: Recipe
+) -> LabelledUtterances | None:
+    """The pretraining corpora's rows with the classes of the run."""
+    if recipe.pretraining is None:
+        return None
+    manifest = join_manifests([corpus.manifest for corpus in corpora])
+    shared = sorted(set(manifest["corpus"]) & set(labelled.manifest["corpus"]))
+    if shared:
+        raise ConfigError(f"recipe {recipe.name}: {', '.join(shared)} would be pretrained on and tested")
+    found = map_labels(_with_audio(manifest), recipe.pretraining.task)
+    if not set(found.classes) <= set(labelled.classes):
+        raise ConfigError(
+            f"recipe {recipe.name}: pretraining.task {recipe.pretraining.task} has the classes "
+            f"{', '.join(found.classes)}, the task {recipe.task} has {', '.join(labelled.classes)}"
+        )
+    return found
 
 
 def _with_audio(manifest: pd.DataFrame) -> pd.DataFrame:
@@ -205,20 +255,37 @@ def _check_parts(recipe: Recipe) -> None:
     MODELS.check_options(recipe.model.name, recipe.model.options, also=("n_features", "n_classes"))
     check_protocol(recipe.protocol.name, recipe.protocol.options)
     check_fitting(recipe.model.name, recipe.training)
+    _check_stages(recipe)
     if recipe.task not in TASKS:
         raise ConfigError(unknown_name("task", recipe.task, TASKS))
+
+
+def _check_stages(recipe: Recipe) -> None:
+    """Stages that can be done in their order, each with a name of its own."""
+    names = [stage.name for stage in recipe.stages]
+    if len({*names, LAST}) <= len(names):
+        raise ConfigError(f"stages: need names of their own, other than {LAST!r}; found {', '.join(names)}")
+    for stage in recipe.stages:
+        check_training(stage.training)
+    kinds = [stage.data for stage in recipe.stages]
+    if sorted(kinds) != kinds:  # "pretraining" comes before "train" in the alphabet too
+        raise ConfigError("stages: those on the pretraining corpora come first")
+    if ("pretraining" in kinds) != (recipe.pretraining is not None):
+        raise ConfigError("pretraining: its corpora and a stage with data: pretraining belong together")
 
 
 def outline(plan: Plan, n_processes: int = 1) -> list[str]:
     """What a run would do, in lines: data, protocol, model, and an estimate of the time it takes."""
     recipe, data = plan.recipe, plan.data
     counts = data.labelled.manifest["target"].value_counts()
+    others = ", ".join(corpus.name for corpus in data.pretraining)
     stamp = "speaker-independent" if data.splits.speaker_independent else "SPEAKER-DEPENDENT"
     left_out = {**data.labelled.dropped, **data.labelled.excluded}
     dropped = ", ".join(f"{word} {n}" for word, n in left_out.items())
     return [
         f"recipe    {recipe.name}: {recipe.description}",
         f"corpora   {', '.join(corpus.name for corpus in data.corpora)}{' (synthetic speech)' * data.synthetic}",
+        *([f"pretrained on {others}"] if others else []),
         f"task      {recipe.task}: " + ", ".join(f"{name} {counts[name]}" for name in data.labelled.classes),
         *([f"left out  {dropped}"] if dropped else []),
         f"protocol  {data.splits.protocol} v{data.splits.version}, {stamp}, {len(data.splits.folds)} fold(s), "
@@ -251,24 +318,29 @@ def _estimate_minutes(plan: Plan, training: TrainingPlan, recognizer: Recognizer
     front_end, batch = recognizer.front_end, training.batch_size
     if training.channels_last:
         recognizer.network.to(memory_format=torch.channels_last)
-    segments = torch.rand(batch, recognizer.input_frames, front_end.n_features)
-    lengths = torch.full((batch,), recognizer.segment_frames)
+    segments = torch.rand(batch, recognizer.grid.input_frames, front_end.n_features)
+    lengths = torch.full((batch,), recognizer.grid.segment_frames)
     seconds = []
     for _ in range(3):
         begun = time.monotonic()
         with torch.autocast("cpu", torch.bfloat16, enabled=training.precision == "bf16-mixed"):
-            scores = recognizer(segments, lengths).scores
+            scores = recognizer(segments, lengths, torch.tensor([batch])).scores
         scores.float().sum().backward()
         seconds.append(time.monotonic() - begun)
     per_segment = min(seconds[1:]) / batch
     manifest = plan.data.labelled.manifest
     durations = (manifest["end"] - manifest["start"].fillna(0.0)).fillna(3.0)
     per_utterance = [
-        len(recognizer.starts(front_end.n_frames(int(d * front_end.sample_rate)), train=True)) for d in durations
+        len(recognizer.grid.starts(front_end.n_frames(int(d * front_end.sample_rate)), train=True)) for d in durations
     ]
     mean = sum(per_utterance) / len(per_utterance)
-    n_segments = mean * sum(len(fold.train) for fold in plan.data.splits.folds)
-    return n_segments * training.epochs * plan.recipe.seeds * per_segment / n_processes / 60
+    stages, pretraining = plan.recipe.stages, plan.data.pretraining_labelled
+    n_epochs = training.epochs + sum(stage.training.epochs for stage in stages if stage.data == "train")
+    n_visits = n_epochs * sum(len(fold.train) for fold in plan.data.splits.folds)
+    if pretraining is not None:
+        n_epochs = sum(stage.training.epochs for stage in stages if stage.data == "pretraining")
+        n_visits += n_epochs * len(pretraining.manifest)
+    return mean * n_visits * plan.recipe.seeds * per_segment / n_processes / 60
 
 
 def n_threads(plan: Plan, n_processes: int) -> int:

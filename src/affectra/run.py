@@ -3,7 +3,7 @@
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from rich.progress import Progress
 
 from affectra.calibration import write_calibration
 from affectra.config import Recipe, load_recipe, write_recipe
-from affectra.corpora.utterance import utterance_keys
+from affectra.corpora.utterance import join_manifests, utterance_keys
 from affectra.environment import describe_corpora, describe_environment
 from affectra.errors import ConfigError
 from affectra.evaluation import evaluate, read_predictions, write_predictions
@@ -26,9 +26,10 @@ from affectra.leakage.audit import audit
 from affectra.leakage.findings import Audit
 from affectra.leakage.fingerprint import fingerprint_corpora
 from affectra.plan import Plan, is_transductive, n_threads, refuse_leaks
+from affectra.protocols.folds import Fold
 from affectra.report import write_report
-from affectra.training.data import Example
-from affectra.training.fold import FoldJob
+from affectra.training.data import UNKNOWN, Example
+from affectra.training.fold import FoldJob, PretrainingJob
 
 LOCK = ".lock"
 
@@ -53,11 +54,14 @@ def execute(
     threads = n_threads(plan, n_processes)
     labelled = plan.data.labelled
     heard = _listen(plan, say)
+    hashes = {key: found.audio_hash for key, found in cached.items()}
     environment = {
         **describe_environment(),
         "threads": threads,
         "synthetic": plan.data.synthetic,
-        "corpora": describe_corpora(labelled.manifest, {key: found.audio_hash for key, found in cached.items()}),
+        "corpora": describe_corpora(labelled.manifest, hashes),
+        "pretraining": [corpus.name for corpus in plan.data.pretraining],
+        "people": _people(labelled.manifest),
         "protocol": {**plan.data.splits.stamp(), "n_folds": len(plan.data.splits.folds)},
         "labels": {
             "task": plan.recipe.task,
@@ -74,12 +78,15 @@ def execute(
             "leaks": list(heard.leaks),
             "lines": [*plan.data.unexpected, *heard.lines()],
         },
+        "adaptation": "unlabelled test audio" if _adapts(plan) else "none",
         "seeds": list(range(plan.recipe.seeds)),
     }
     with _alone_in(plan.folder):
         claim(plan, resume)  # again: another process may have finished meanwhile
         _begin(plan, environment, resume)
-        scores = _run_folds(plan, _jobs(plan, cached, threads), n_processes, say)
+        pretraining = _pretraining_jobs(plan, cached, threads)
+        run_jobs([job for job in pretraining if not job.is_done], n_processes, lambda job: say(f"{job.last} done"))
+        scores = _run_folds(plan, _jobs(plan, cached, threads, pretraining), n_processes, say)
         write_calibration(plan.folder, read_predictions(plan.folder / "predictions.csv"), labelled.classes)
         write_report(plan.folder)
     return scores
@@ -141,11 +148,11 @@ def claim(plan: Plan, resume: bool) -> None:
 
 
 def _features(plan: Plan, say: Callable[[str], None]) -> dict[str, CachedFrames]:
-    manifest = plan.data.labelled.manifest
-    roots = {corpus.name: corpus.root for corpus in plan.data.corpora}
-    owners = {name: corpus.name for corpus in plan.data.corpora for name in corpus.manifest["corpus"].unique()}
+    manifest = _everything(plan)
+    corpora = (*plan.data.corpora, *plan.data.pretraining)
+    roots = {name: corpus.root for corpus in corpora for name in corpus.manifest["corpus"].unique()}
     stretches = [
-        Stretch(roots[owners[row["corpus"]]] / row["file"], _or(row["start"], 0.0), _or(row["end"], None))
+        Stretch(roots[row["corpus"]] / row["file"], _or(row["start"], 0.0), _or(row["end"], None))
         for row in manifest.to_dict("records")
     ]
     with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True) as progress:
@@ -153,17 +160,68 @@ def _features(plan: Plan, say: Callable[[str], None]) -> dict[str, CachedFrames]
         front_end = plan.recipe.front_end.model_dump()
         cached = extract(stretches, front_end, on_done=lambda n: progress.update(task, completed=n))
     say(f"features of {len(stretches)} utterances are ready")
-    return dict(zip(utterance_keys(manifest), cached, strict=True))
+    return dict(zip(_keys(plan), cached, strict=True))
+
+
+def _everything(plan: Plan) -> pd.DataFrame:
+    """The rows that are tested or learnt from, those of the pretraining corpora last."""
+    extra = plan.data.pretraining_labelled
+    return (
+        plan.data.labelled.manifest if extra is None else join_manifests([plan.data.labelled.manifest, extra.manifest])
+    )
+
+
+def _keys(plan: Plan) -> list[str]:
+    """Names of the rows of `_everything`: those of the folds, then corpus/utterance of the pretraining corpora."""
+    keys = utterance_keys(plan.data.labelled.manifest).tolist()
+    extra = plan.data.pretraining_labelled
+    return keys if extra is None else keys + (extra.manifest["corpus"] + "/" + extra.manifest["utterance"]).tolist()
+
+
+def _adapts(plan: Plan) -> bool:
+    """Whether some fold's training hears what it is tested on, without the labels."""
+    return any(_unheard(fold.train, fold.test, plan) for fold in plan.data.splits.folds)
+
+
+def _unheard(train: Sequence[str], test: Sequence[str], plan: Plan) -> list[str]:
+    """The keys of a test part whose corpora training lacks, where training is to adapt to them."""
+    trainings = [plan.recipe.training, *(stage.training for stage in plan.recipe.stages)]
+    if not any(training and training.unlabelled_batch_size for training in trainings):
+        return []
+    manifest = plan.data.labelled.manifest
+    corpus_of = dict(zip(utterance_keys(manifest), manifest["corpus"], strict=True))
+    heard = {corpus_of[key] for key in train}
+    return [key for key in test if corpus_of[key] not in heard]
+
+
+def _people(manifest: pd.DataFrame) -> dict[str, dict[str, str]]:
+    """Gender and language by corpus/speaker, which probes of the embeddings ask for."""
+    known = manifest[manifest["speaker"] != ""].drop_duplicates(["corpus", "speaker"])
+    return {
+        f"{row['corpus']}/{row['speaker']}": {"gender": row["gender"], "language": row["language"]}
+        for row in known.to_dict("records")
+    }
 
 
 def _listen(plan: Plan, say: Callable[[str], None]) -> Audit:
-    """The audit with the audio itself: copies and near copies of a test utterance in training."""
-    manifest, splits = plan.data.labelled.manifest, plan.data.splits
+    """The audit with the audio itself: copies and near copies of a test utterance in training, or pretraining."""
+    splits, manifest = plan.data.splits, _everything(plan)
+    name_of = dict(
+        zip(_keys(plan), utterance_keys(manifest), strict=True)
+    )  # which have the corpus where there are more
+    more = tuple(utterance_keys(manifest)[len(plan.data.labelled.manifest) :])
     heard = audit(
-        splits.folds,
+        [
+            Fold(
+                tuple(name_of[key] for key in fold.train) + more,
+                tuple(name_of[key] for key in fold.dev),
+                tuple(name_of[key] for key in fold.test),
+            )
+            for fold in splits.folds
+        ],
         manifest,
         promises=plan.data.promises,
-        fingerprints=fingerprint_corpora(plan.data.corpora, manifest),
+        fingerprints=fingerprint_corpora((*plan.data.corpora, *plan.data.pretraining), manifest),
         labels="target",
     )
     refuse_leaks(heard, plan.recipe.allow_leak, splits.protocol)
@@ -177,29 +235,61 @@ def _or(number: float, default: float | None) -> Any:
     return default if math.isnan(number) else number
 
 
-def _jobs(plan: Plan, cached: dict[str, CachedFrames], threads: int) -> list[FoldJob]:
-    manifest, classes = plan.data.labelled.manifest, plan.data.labelled.classes
-    examples = {
+def _examples(
+    plan: Plan, manifest: pd.DataFrame, keys: Sequence[str], cached: dict[str, CachedFrames]
+) -> dict[str, Example]:
+    classes = plan.data.labelled.classes
+    return {
         key: Example(
-            key,
-            row["corpus"],
-            row["speaker"],
-            classes.index(row["target"]),
-            cached[key].path,
-            cached[key].n_frames,
+            key=key,
+            corpus=row["corpus"],
+            speaker=row["speaker"],
+            gender=row["gender"],
+            language=row["language"],
+            frames=cached[key].path,
+            n_frames=cached[key].n_frames,
+            target=classes.index(row["target"]) if row["target"] else UNKNOWN,
+            auxiliary=tuple(int(row.get(f"target_{name}", UNKNOWN)) for name in plan.recipe.auxiliary),
         )
-        for key, row in zip(utterance_keys(manifest), manifest.to_dict("records"), strict=True)
+        for key, row in zip(keys, manifest.to_dict("records"), strict=True)
     }
+
+
+def _pretraining_jobs(plan: Plan, cached: dict[str, CachedFrames], threads: int) -> list[PretrainingJob]:
+    """One a seed, or none."""
+    if plan.data.pretraining_labelled is None:
+        return []
+    keys = _keys(plan)[len(plan.data.labelled.manifest) :]
+    examples = tuple(_examples(plan, plan.data.pretraining_labelled.manifest, keys, cached).values())
+    stages = tuple(stage for stage in plan.recipe.stages if stage.data == "pretraining")
+    return [
+        PretrainingJob(plan.folder / f"seed-{seed}", seed, plan.specification, stages, examples, threads)
+        for seed in range(plan.recipe.seeds)
+    ]
+
+
+def _jobs(
+    plan: Plan, cached: dict[str, CachedFrames], threads: int, pretraining: Sequence[PretrainingJob]
+) -> list[FoldJob]:
+    manifest = plan.data.labelled.manifest
+    examples = _examples(plan, manifest, utterance_keys(manifest).tolist(), cached)
+
+    def known(keys: Sequence[str]) -> tuple[Example, ...]:
+        return tuple(examples[key] for key in keys if examples[key].target != UNKNOWN)
+
     return [
         FoldJob(
             folder=plan.folder / f"seed-{seed}" / f"fold-{k}",
             seed=seed,
             fold=k,
             specification=plan.specification,
+            stages=tuple(stage for stage in plan.recipe.stages if stage.data == "train"),
             plan=plan.recipe.training,
             train=tuple(examples[key] for key in fold.train),
-            dev=tuple(examples[key] for key in fold.dev),
-            test=tuple(examples[key] for key in fold.test),
+            dev=known(fold.dev),
+            test=known(fold.test),
+            unlabelled=tuple(examples[key].unlabelled() for key in _unheard(fold.train, fold.test, plan)),
+            start=pretraining[seed].last if pretraining else None,
             threads=threads,
         )
         for seed in range(plan.recipe.seeds)
@@ -212,7 +302,7 @@ def _begin(plan: Plan, environment: dict[str, Any], resume: bool) -> None:
     path = plan.folder / "environment.json"
     if resume and path.is_file():
         before = read_json(path)
-        for part in ("corpora", "protocol"):
+        for part in ("corpora", "pretraining", "protocol"):
             if before[part] != environment[part]:
                 raise ConfigError(f"{plan.folder}: was begun with other {part}; give another --out")
         environment.update({key: before[key] for key in ("seconds", "git_revision", "command") if key in before})
@@ -244,6 +334,7 @@ def collect(folder: str | Path) -> dict[str, Any]:
         synthetic=environment["synthetic"],
         normalization=environment["normalization"],
         leaks=environment["audit"]["leaks"],
+        adaptation=environment["adaptation"],
     )
     write_predictions(predictions, folder / "predictions.csv")
     write_json(folder / "scores.json", scores)

@@ -5,6 +5,8 @@ once, to one vector an utterance; see `Svm`.
 """
 
 from affectra.models.attention_cnn import AttentionCnn
+from affectra.models.autoencoder_fusion import AutoencoderFusion
+from affectra.models.cnn_blstm import CnnBlstm
 from affectra.models.layers import Output
 from affectra.models.svm import Svm
 from affectra.registry import Registry
@@ -12,6 +14,8 @@ from affectra.registry import Registry
 MODELS: Registry = Registry("model")
 MODELS.register("attention-cnn")(AttentionCnn)
 MODELS.register("svm")(Svm)
+MODELS.register("cnn-blstm")(CnnBlstm)
+MODELS.register("autoencoder-fusion")(AutoencoderFusion)
 
 
 def is_fitted_at_once(name: str) -> bool:
@@ -24,4 +28,4 @@ def is_fitted_at_once(name: str) -> bool:
     return hasattr(MODELS[name], "fit")
 
 
-__all__ = ["MODELS", "AttentionCnn", "Output", "Svm", "is_fitted_at_once"]
+__all__ = ["MODELS", "AttentionCnn", "AutoencoderFusion", "CnnBlstm", "Output", "Svm", "is_fitted_at_once"]

@@ -1,6 +1,7 @@
-"""Layers that several systems share: masks and attention pooling."""
+"""Layers that several systems share: masks, pooling and gradient reversal."""
 
-from typing import Literal, NamedTuple, get_args
+import math
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 from affectra.errors import ConfigError
 
 AttentionForm = Literal["attention", "mean_no_softmax", "softmax_mean"]
+ReversalSchedule = Literal["constant", "ramp"]
 
 
 class Output(NamedTuple):
@@ -18,11 +20,16 @@ class Output(NamedTuple):
         embedding: (batch, feature), what the scores were read from.
         attention: (batch, 1 + class, freq, time): where the model looked (bottom-up, weights over positions), then what
             it saw there per class (top-down); None for a model without attention.
+        shared: (batch, feature), the earlier layer that domain heads read, where a model keeps it apart from the
+            embedding (Gao 2022: heads on FC_1, center loss on FC_2); None where they are the same.
+        auxiliary: (batch, task), logits of binary tasks that are learnt beside the classes; None where there are none.
     """
 
     scores: Tensor
     embedding: Tensor
     attention: Tensor | None
+    shared: Tensor | None = None
+    auxiliary: Tensor | None = None
 
 
 def time_mask(n_frames: Tensor, n_columns: int) -> Tensor:
@@ -102,3 +109,68 @@ class GlobalPool2d(nn.Module):
         else:
             pooled = (features * mask).sum(dim=(2, 3)) / (mask.sum(dim=(2, 3)) * features.shape[2])
         return Output(self.classify(pooled), pooled, None)
+
+
+class _Reversal(torch.autograd.Function):
+    """Identity forwards, the gradient times -scale backwards."""
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, scale: float) -> Tensor:
+        ctx.scale = scale
+        # A new tensor object: returning the input itself would let autograd skip this node.
+        return features.view_as(features)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return -ctx.scale * gradients[0], None
+
+
+class GradientReversal(nn.Module):
+    """Pass features on unchanged, and turn the gradient that comes back round (Ganin & Lempitsky 2015).
+
+    What reads the features learns as usual; what made them learns to mislead it.
+
+    Args:
+        scale: weight of the reversed gradient, at least 0; set it anew during training (`reversal_scale`).
+
+    Example:
+        >>> features = torch.ones(2, requires_grad=True)
+        >>> GradientReversal(0.3)(features).sum().backward()
+        >>> features.grad
+        tensor([-0.3000, -0.3000])
+    """
+
+    def __init__(self, scale: float = 1.0) -> None:
+        super().__init__()
+        self.scale = scale
+
+    def forward(self, features: Tensor) -> Tensor:
+        """The features, same shape."""
+        reversed_: Tensor = _Reversal.apply(features, self.scale)  # type: ignore[no-untyped-call]
+        return reversed_
+
+
+def reversal_scale(progress: float, schedule: ReversalSchedule) -> float:
+    """How much of the full reversal applies after a share of training.
+
+    Args:
+        progress: from 0 (start) to 1 (end of training).
+        schedule: "constant", 1 throughout; "ramp", 2 / (1 + exp(-10 progress)) - 1, from 0 to nearly 1, so that the
+            adversary first learns something worth misleading (Ganin et al. 2016, section 5.2.2).
+
+    Raises:
+        ConfigError: an unknown schedule, or progress outside [0, 1].
+
+    Example:
+        >>> [round(reversal_scale(p, "ramp"), 3) for p in (0, 0.1, 0.5, 1)]
+        [0.0, 0.462, 0.987, 1.0]
+    """
+    if not 0 <= progress <= 1:
+        raise ConfigError(f"training progress runs from 0 to 1, found {progress}")
+    if schedule == "constant":
+        return 1.0
+    if schedule == "ramp":
+        return 2 / (1 + math.exp(-10 * progress)) - 1
+    raise ConfigError(
+        f"the schedule of a gradient reversal is one of {', '.join(get_args(ReversalSchedule))}, found {schedule!r}"
+    )

@@ -1,10 +1,8 @@
 """A recogniser: front end, normalisation and network as one module, and the checkpoint that rebuilds it."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,64 +11,22 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from affectra import __version__
-from affectra.config import SegmentPlan
 from affectra.errors import CheckpointError, ConfigError
 from affectra.features import FRONT_ENDS
 from affectra.features.normalization import GROUPED, Normalization, Statistics
-from affectra.files import atomic_path, read_json, write_json
+from affectra.files import atomic_path
 from affectra.models import MODELS, is_fitted_at_once
 from affectra.models.layers import Output
-from affectra.segments import segment_starts
+from affectra.specification import (
+    DAMAGE,
+    Specification,
+    UtteranceOutput,
+    read_specification,
+    segment_grid,
+    write_specification,
+)
 
-FORMAT = 1
-# What numbers and shapes that no recipe makes can lead to when a module is built from them.
-DAMAGE = (ValueError, KeyError, TypeError, AttributeError, RuntimeError, OverflowError, MemoryError, RecursionError)
 BATCH_SEGMENTS = 32  # bounds the memory of a long recording
-
-
-@dataclass(frozen=True)
-class Specification:
-    """All that rebuilds a recogniser, apart from its weights.
-
-    Attributes:
-        model: {"name", "options"} from `MODELS`.
-        front_end: {"name", "options"} from `FRONT_ENDS`.
-        normalization: mode of `Normalization`.
-        segments: length_s, frames, train_shift_s, test_shift_s; None where the front end gives one vector an
-            utterance.
-        task: what the classes are classes of.
-        classes: in the order of the scores.
-        synthetic: whether it was trained on synthetic speech alone.
-        provenance: recipe, corpora, protocol and fold it comes from.
-    """
-
-    model: Mapping[str, Any]
-    front_end: Mapping[str, Any]
-    normalization: str
-    segments: Mapping[str, Any] | None
-    task: str
-    classes: tuple[str, ...]
-    synthetic: bool
-    provenance: Mapping[str, Any] = field(default_factory=dict)
-
-
-class UtteranceOutput(NamedTuple):
-    """What a recogniser says of one utterance.
-
-    Attributes:
-        probabilities: (class,), mean over segments of each segment's softmax.
-        embedding: (feature,), mean over segments.
-        attention: (segment, 1 + class, freq, time) maps, or None.
-        starts: first frame of each segment.
-        segment_probabilities: (segment, class).
-    """
-
-    probabilities: npt.NDArray[np.float64]
-    embedding: npt.NDArray[np.float32]
-    attention: npt.NDArray[np.float16] | None
-    starts: list[int]
-    segment_probabilities: npt.NDArray[np.float64]
 
 
 class Recognizer(nn.Module):
@@ -100,52 +56,29 @@ class Recognizer(nn.Module):
             specification.model["options"],
             n_features=self.front_end.n_features,
             n_classes=len(specification.classes),
+            **({"n_auxiliary": len(specification.auxiliary)} if specification.auxiliary else {}),
         )
-        if specification.segments is None:  # one frame, one segment
-            self.input_frames = self.segment_frames = self.train_shift_frames = self.test_shift_frames = 1
-        else:
-            self._plan_segments(specification.segments)
+        self.is_sequence: bool = getattr(self.network, "is_sequence", False)
+        self.grid = segment_grid(
+            specification.segments, self.front_end.sample_rate, self.front_end.window_length, self.front_end.hop_length
+        )
 
-    def _plan_segments(self, plan: Mapping[str, Any]) -> None:
-        rate, hop = self.front_end.sample_rate, self.front_end.hop_length
-        self.input_frames = plan["frames"]
-        length = round(plan["length_s"] * rate)
-        self.segment_frames = 1 + max(0, (length - self.front_end.window_length) // hop)
-        self.train_shift_frames = max(1, round(plan["train_shift_s"] * rate / hop))
-        self.test_shift_frames = max(1, round(plan["test_shift_s"] * rate / hop))
-        if self.segment_frames > self.input_frames:
-            raise ConfigError(
-                f"segments: {self.segment_frames} frames fit into length_s, more than {self.input_frames}"
-            )
-        if max(self.train_shift_frames, self.test_shift_frames) > self.segment_frames:
-            raise ConfigError("segments: a shift longer than the segment would drop speech")
-
-    def forward(self, segments: Tensor, n_frames: Tensor) -> Output:
-        """Scores of segments.
+    def forward(self, segments: Tensor, n_frames: Tensor, n_segments: Tensor | None = None) -> Output:
+        """Scores of segments, or of utterances where the network hears all segments of one together.
 
         Shape:
-            - segments: (batch, input_frames, feature), zeros where padded
-            - n_frames: (batch,), real frames
+            - segments: (segment, input_frames, feature), zeros where padded
+            - n_frames: (segment,), real frames
+            - n_segments: (utterance,), how many of the segments, in order, are of each utterance; None: no sequences
         """
-        output: Output = self.network(self.features(segments, n_frames), n_frames)
+        features = self.features(segments, n_frames)
+        output: Output = self.network(features, n_frames, *((n_segments,) if self.is_sequence else ()))
         return output
 
     def features(self, segments: Tensor, n_frames: Tensor) -> Tensor:
         """What the network sees of segments: (batch, feature, time)."""
         features: Tensor = self.front_end(self.normalization(segments, n_frames))
         return features
-
-    def starts(self, n_frames: int, train: bool) -> list[int]:
-        """First frames of an utterance's segments, with the training or the test shift."""
-        shift = self.train_shift_frames if train else self.test_shift_frames
-        return segment_starts(n_frames, self.segment_frames, shift)
-
-    def segment(self, frames: npt.NDArray[np.float32], start: int) -> tuple[npt.NDArray[np.float32], int]:
-        """One segment, padded with zeros to `input_frames`, and how many of its frames are real."""
-        cut = frames[start : start + self.segment_frames]
-        padded = np.zeros((self.input_frames, frames.shape[1]), dtype=np.float32)
-        padded[: len(cut)] = cut
-        return padded, len(cut)
 
     @torch.inference_mode()
     def whole_features(
@@ -155,6 +88,21 @@ class Recognizer(nn.Module):
         values = torch.from_numpy(self._of_utterance(frames, group))
         vector: npt.NDArray[np.float32] = self.features(values[None], torch.ones(1))[0, :, 0].numpy()
         return vector
+
+    @torch.inference_mode()
+    def segment_features(
+        self, frames: npt.NDArray[np.floating], group: Statistics | None = None
+    ) -> npt.NDArray[np.float16]:
+        """What the network sees of each segment of an utterance: (segment, feature, time); for pictures."""
+        values = self._of_utterance(frames, group)
+        cuts = [self.grid.cut(values, start) for start in self.grid.starts(len(values), train=False)]
+        segments = torch.from_numpy(np.stack([cut for cut, _ in cuts])).to(self._device())
+        lengths = torch.tensor([n for _, n in cuts], device=segments.device)
+        features: npt.NDArray[np.float16] = self.features(segments, lengths).half().cpu().numpy()
+        return features
+
+    def _device(self) -> torch.device:
+        return next(chain(self.parameters(), self.buffers())).device
 
     def _of_utterance(self, frames: npt.NDArray[np.floating], group: Statistics | None) -> npt.NDArray[np.float32]:
         if self.is_whole and group is None and self.normalization.mode in GROUPED:
@@ -175,23 +123,28 @@ class Recognizer(nn.Module):
         Raises:
             ConfigError: it would be its own group and has one vector alone.
         """
-        device = next(chain(self.parameters(), self.buffers())).device
+        device = self._device()
         values = self._of_utterance(frames, group)
-        starts = self.starts(len(values), train=False)
+        starts = self.grid.starts(len(values), train=False)
+        together = len(starts) if self.is_sequence else BATCH_SEGMENTS
         outputs = []
-        for i in range(0, len(starts), BATCH_SEGMENTS):
-            cuts = [self.segment(values, start) for start in starts[i : i + BATCH_SEGMENTS]]
+        for i in range(0, len(starts), together):
+            cuts = [self.grid.cut(values, start) for start in starts[i : i + together]]
             segments = torch.from_numpy(np.stack([cut for cut, _ in cuts])).to(device)
-            outputs.append(self(segments, torch.tensor([n for _, n in cuts], device=device)))
+            lengths = torch.tensor([n for _, n in cuts], device=device)
+            outputs.append(self(segments, lengths, torch.tensor([len(cuts)], device=device)))
         scores = torch.cat([output.scores for output in outputs])
         probabilities = scores.double().softmax(-1).cpu().numpy()
         maps = [output.attention for output in outputs if output.attention is not None]
+        sides = [output.auxiliary for output in outputs if output.auxiliary is not None]
+        means = torch.cat(sides).double().sigmoid().mean(0).tolist() if sides else []
         return UtteranceOutput(
             probabilities=probabilities.mean(0),
             embedding=torch.cat([output.embedding for output in outputs]).mean(0).float().cpu().numpy(),
             attention=torch.cat(maps).half().cpu().numpy() if maps else None,
             starts=starts,
             segment_probabilities=probabilities,
+            auxiliary=dict(zip(self.specification.auxiliary, means, strict=True)),
         )
 
 
@@ -219,7 +172,7 @@ def save_checkpoint(recognizer: Recognizer, folder: Path) -> None:
     tensors = {name: tensor.contiguous().cpu() for name, tensor in recognizer.state_dict().items()}
     with atomic_path(folder / "model.safetensors") as temporary:
         save_file(tensors, temporary)
-    write_json(folder / "model.json", {"format": FORMAT, "affectra": __version__, **asdict(recognizer.specification)})
+    write_specification(recognizer.specification, folder)
 
 
 def load_checkpoint(folder: str | Path) -> Recognizer:
@@ -229,24 +182,11 @@ def load_checkpoint(folder: str | Path) -> Recognizer:
         CheckpointError: a file is missing or damaged, or does not fit the other.
     """
     folder = Path(folder)
-    for name in ("model.json", "model.safetensors"):
-        if not (folder / name).is_file():
-            raise CheckpointError(f"{folder}: no {name} here; expected a fold of a run directory or an exported model")
+    specification = read_specification(folder)
+    if not (folder / "model.safetensors").is_file():
+        raise CheckpointError(f"{folder}: no model.safetensors here; expected a fold of a run directory")
     try:
-        content = read_json(folder / "model.json")
-        if content.pop("format") != FORMAT:
-            raise CheckpointError(
-                f"{folder}/model.json: written by another version of Affectra ({content['affectra']})"
-            )
-        del content["affectra"]
-        content["classes"] = tuple(content["classes"])
-        if content["segments"] is not None:
-            SegmentPlan.model_validate(content["segments"])
-        if len(set(content["classes"])) < max(2, len(content["classes"])) or not all(
-            isinstance(name, str) for name in content["classes"]
-        ):
-            raise CheckpointError(f"{folder}/model.json: needs classes with different names")
-        recognizer = Recognizer(Specification(**content))
+        recognizer = Recognizer(specification)
     except (*DAMAGE, ConfigError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise CheckpointError(f"{folder}/model.json: damaged or not a model: {reason}") from error
@@ -263,4 +203,4 @@ def checkpoint_folders(path: Path) -> Iterator[Path]:
     if (path / "model.json").is_file():
         yield path
         return
-    yield from sorted(found.parent for found in path.glob("seed-*/fold-*/**/model.json"))
+    yield from sorted(found.parent for found in path.glob("seed-*/fold-*/model.json"))

@@ -1,33 +1,76 @@
 """One fold: train, predict the test part, write the fold's folder."""
 
-import logging
+import math
 import shutil
-import sys
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import lightning.pytorch as pl
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import torch
-from lightning.pytorch.callbacks import RichProgressBar
 from safetensors.numpy import save_file
 
-from affectra.config import TrainingPlan
+from affectra.config import Stage, TrainingPlan
 from affectra.errors import AffectraError, ConfigError
 from affectra.features.normalization import Statistics
 from affectra.files import atomic_path, write_json
 from affectra.models import is_fitted_at_once
-from affectra.models.recognizer import Recognizer, Specification, load_checkpoint, save_checkpoint
-from affectra.training.classification import Classification, check_training
-from affectra.training.data import EpochShuffle, Example, SegmentDataset, group_statistics, loader
-from affectra.training.history import EpochSeeds, History, ResumeState
-from affectra.training.resume import SafetensorsCheckpointIO
-from affectra.training.seeds import derive_seed
+from affectra.models.recognizer import Recognizer, load_checkpoint, save_checkpoint
+from affectra.specification import Specification
+from affectra.training.data import UNKNOWN, Example, Utterance, group_statistics
+from affectra.training.module import check_training
+from affectra.training.stage import StageJob, train_stage
 
-STAGE = "train"  # seeds and resume state are per stage; this objective has one
+LAST = "train"  # the stage that every recipe with epochs has
+
+
+@dataclass(frozen=True)
+class PretrainingJob:
+    """Stages on corpora that are never tested, which all folds of a seed start from; crosses to another process whole.
+
+    Attributes:
+        folder: seed-<s> of the run directory; each stage has a folder in it.
+        seed: the run's seed.
+        specification: the recogniser to build.
+        stages: in order.
+        examples: utterances to learn from.
+        threads: of torch; part of the job since sums depend on it.
+    """
+
+    folder: Path
+    seed: int
+    specification: Specification
+    stages: tuple[Stage, ...]
+    examples: tuple[Example, ...]
+    threads: int
+
+    @property
+    def last(self) -> Path:
+        """Folder of the checkpoint that the folds start from."""
+        return self.folder / self.stages[-1].name
+
+    @property
+    def is_done(self) -> bool:
+        """Whether that checkpoint is there."""
+        return (self.last / "model.json").is_file()
+
+    def run(self) -> None:
+        """Train the stages one after the other."""
+        torch.set_num_threads(self.threads)
+        groups = group_statistics(self.specification.normalization, self.examples)
+        start = None
+        for stage in self.stages:
+            folder = self.folder / stage.name
+            train_stage(
+                StageJob(
+                    folder, stage.name, self.seed, -1, self.specification, stage.training, self.examples, (), (), start
+                ),
+                groups,
+            )
+            shutil.rmtree(folder / "resume", ignore_errors=True)
+            start = folder
 
 
 @dataclass(frozen=True)
@@ -39,10 +82,13 @@ class FoldJob:
         seed: the run's seed.
         fold: number of the fold.
         specification: the recogniser to build.
+        stages: on the fold's own training part, before the last one.
         plan: how to train it; None for a model that is fitted at once.
         train: utterances to learn from.
         dev: utterances to watch; may be empty.
         test: utterances to predict.
+        unlabelled: those of `test` whose corpora training has not, without their labels, where the plan wants them.
+        start: folder of the checkpoint whose network training starts from, if any.
         threads: of torch; part of the job since sums depend on it.
     """
 
@@ -50,16 +96,54 @@ class FoldJob:
     seed: int
     fold: int
     specification: Specification
+    stages: tuple[Stage, ...]
     plan: TrainingPlan | None
     train: tuple[Example, ...]
     dev: tuple[Example, ...]
     test: tuple[Example, ...]
+    unlabelled: tuple[Utterance, ...]
+    start: Path | None
     threads: int
 
     @property
     def is_done(self) -> bool:
         """Whether the fold is finished: its predictions are written last."""
         return (self.folder / "predictions.csv").is_file()
+
+    def run(self) -> None:
+        """Train the fold and predict its test part, continuing from the resume state where there is one.
+
+        Writes split.json, [<stage>/] history.csv (where there are epochs), model.safetensors + model.json, then
+        embeddings.safetensors, attention.safetensors (of a model that has it) and, last, predictions.csv. The labels of
+        the test part are seen only after training, with the weights of the last epoch.
+        """
+        if self.is_done:
+            return
+        torch.set_num_threads(self.threads)
+        parts = {"train": self.train, "dev": self.dev, "test": self.test}
+        write_json(self.folder / "split.json", {name: [e.key for e in part] for name, part in parts.items()})
+        groups = group_statistics(self.specification.normalization, self.train, self.dev, self.test)
+        if self.plan is not None:
+            self._train(self.plan, groups)
+        elif not (self.folder / "model.json").is_file():
+            save_checkpoint(_fit(self, groups), self.folder)
+        _predict(load_checkpoint(self.folder), self, groups)
+        shutil.rmtree(self.folder / "resume", ignore_errors=True)
+
+    def _train(self, plan: TrainingPlan, groups: Mapping[str, Statistics]) -> None:
+        start = self.start
+        own = [(stage.name, self.folder / stage.name, stage.training) for stage in self.stages]
+        for name, folder, training in [*own, (LAST, self.folder, plan)]:
+            heard = self.unlabelled if training.unlabelled_batch_size else ()
+            train_stage(
+                StageJob(
+                    folder, name, self.seed, self.fold, self.specification, training, self.train, self.dev, heard, start
+                ),
+                groups,
+            )
+            if folder != self.folder:
+                shutil.rmtree(folder / "resume", ignore_errors=True)
+            start = folder
 
 
 def check_fitting(model: str, plan: TrainingPlan | None) -> None:
@@ -71,26 +155,6 @@ def check_fitting(model: str, plan: TrainingPlan | None) -> None:
     if plan is None:
         raise ConfigError(f"training: model {model!r} learns through epochs; say epochs, batch_size, optimizer, ...")
     check_training(plan)
-
-
-def run_fold(job: FoldJob) -> None:
-    """Train a fold and predict its test part, continuing from the resume state where there is one.
-
-    Writes split.json, history.csv (where there are epochs), model.safetensors + model.json, embeddings.safetensors,
-    attention.safetensors (of a model that has it) and, last, predictions.csv. The test part is seen only after
-    training, with the weights of the last epoch.
-    """
-    if job.is_done:
-        return
-    torch.set_num_threads(job.threads)
-    parts = {"train": job.train, "dev": job.dev, "test": job.test}
-    write_json(job.folder / "split.json", {name: [e.key for e in part] for name, part in parts.items()})
-    groups = group_statistics(job.specification.normalization, job.train, job.dev, job.test)
-    if not (job.folder / "model.json").is_file():
-        recognizer = _fit(job, groups) if job.plan is None else _train(job, job.plan, groups)
-        save_checkpoint(recognizer, job.folder)
-    _predict(load_checkpoint(job.folder), job, groups)
-    shutil.rmtree(job.folder / "resume", ignore_errors=True)
 
 
 def _fit(job: FoldJob, groups: Mapping[str, Statistics]) -> Recognizer:
@@ -107,60 +171,6 @@ def _fit(job: FoldJob, groups: Mapping[str, Statistics]) -> Recognizer:
     return recognizer.eval()
 
 
-def _train(job: FoldJob, plan: TrainingPlan, groups: Mapping[str, Statistics]) -> Recognizer:
-    torch.manual_seed(derive_seed(job.seed, job.fold, STAGE, "weights"))
-    recognizer = Recognizer(job.specification)
-    recognizer.normalization.fit(example.load() for example in job.train)
-    if plan.channels_last:
-        recognizer.network.to(memory_format=torch.channels_last)
-    dataset = SegmentDataset(job.train, recognizer, True, groups)
-    shuffle = EpochShuffle(len(dataset), job.seed, job.fold, STAGE)
-    dev = loader(SegmentDataset(job.dev, recognizer, False, groups), plan.batch_size) if job.dev else None
-    state = job.folder / "resume" / "last.safetensors"
-    quiet_lightning()
-    trainer = pl.Trainer(
-        max_epochs=plan.epochs,
-        precision=plan.precision,
-        accelerator="auto",
-        devices=1,
-        deterministic="warn",
-        logger=False,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        enable_progress_bar=sys.stderr.isatty(),
-        num_sanity_val_steps=0,
-        plugins=[SafetensorsCheckpointIO()],
-        callbacks=[
-            *([RichProgressBar(console_kwargs={"stderr": True})] if sys.stderr.isatty() else []),
-            EpochSeeds(job.seed, job.fold, STAGE),
-            History(job.folder / "history.csv"),
-            ResumeState(state),
-        ],
-    )
-    module = Classification(recognizer, plan)
-    with warnings.catch_warnings():
-        # Segments are views of memory maps: workers would cost more than they bring.
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        warnings.filterwarnings(
-            "ignore", message=".*LeafSpec.* is deprecated", category=FutureWarning
-        )  # Lightning's own
-        warnings.filterwarnings("ignore", message=".*have no `val_dataloader`.*")  # a protocol may keep no dev part
-        batches = loader(dataset, plan.batch_size, shuffle)
-        try:
-            trainer.fit(module, batches, dev, ckpt_path=state if state.is_file() else None)
-        except SystemExit as left:
-            if trainer.interrupted:  # Lightning turns Ctrl-C into exit(1)
-                raise KeyboardInterrupt from left
-            raise
-    return recognizer.eval()
-
-
-def quiet_lightning() -> None:
-    """Keep Lightning's advertisements off the terminal; its warnings and errors stay."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
-
-
 def _predict(recognizer: Recognizer, job: FoldJob, groups: Mapping[str, Statistics]) -> None:
     classes = job.specification.classes
     if torch.cuda.is_available():
@@ -173,8 +183,11 @@ def _predict(recognizer: Recognizer, job: FoldJob, groups: Mapping[str, Statisti
             raise AffectraError(f"{job.folder}: the scores of {example.key} are no numbers; look at its audio")
         embeddings.append(output.embedding)
         if example.key in shown and output.attention is not None:
-            maps[example.key] = output.attention
+            maps[example.key] = output.attention  # (segment, bottom-up then classes, freq, time)
+            maps[f"{example.key}/features"] = recognizer.segment_features(example.load(), groups.get(example.key))
         scores = {f"score_{name}": p for name, p in zip(classes, output.probabilities, strict=True)}
+        for (name, p), truth in zip(output.auxiliary.items(), example.auxiliary, strict=True):
+            scores |= {f"truth_{name}": float(truth) if truth != UNKNOWN else math.nan, f"probability_{name}": p}
         rows.append(
             {
                 "utterance": example.key,
@@ -188,12 +201,19 @@ def _predict(recognizer: Recognizer, job: FoldJob, groups: Mapping[str, Statisti
             }
         )
     with atomic_path(job.folder / "embeddings.safetensors") as temporary:
-        save_file({"embedding": np.stack(embeddings)}, temporary)  # rows as in predictions.csv
+        rows_of = {"embedding": np.stack(embeddings), "train_embedding": _embeddings(recognizer, job.train, groups)}
+        save_file(rows_of, temporary)  # rows as in predictions.csv, and as in split.json
     if maps:
         with atomic_path(job.folder / "attention.safetensors") as temporary:
-            save_file(maps, temporary)  # (segment, bottom-up then classes, freq, time) by utterance
+            save_file(maps, temporary)
     with atomic_path(job.folder / "predictions.csv") as temporary:
-        pd.DataFrame(rows).to_csv(temporary, index=False, lineterminator="\n")
+        pd.DataFrame(rows).to_csv(temporary, index=False, lineterminator="\n", na_rep="nan")
+
+
+def _embeddings(
+    recognizer: Recognizer, examples: Sequence[Example], groups: Mapping[str, Statistics]
+) -> npt.NDArray[np.float32]:
+    return np.stack([recognizer.recognize(e.load(), groups.get(e.key)).embedding for e in examples])
 
 
 def _examples_for_maps(examples: Sequence[Example]) -> set[str]:

@@ -31,7 +31,7 @@ class EpochSeeds(pl.Callback):
 
 
 class History(pl.Callback):
-    """Writes history.csv: epoch (from 1), learning rate, and the loss and metrics of train and dev.
+    """Writes history.csv: epoch (from 1), learning rate, loss and metrics of train and dev, what the objective logs.
 
     Args:
         path: the file.
@@ -39,7 +39,7 @@ class History(pl.Callback):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.rows: list[list[float | None]] = []
+        self.rows: list[dict[str, float]] = []
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Add the epoch's row; a loss that is no longer a number ends the training."""
@@ -50,9 +50,10 @@ class History(pl.Callback):
                 f"{self.path.parent}: the training loss is {values['train_loss']} in epoch "
                 f"{trainer.current_epoch + 1}; try a lower training.optimizer.options.lr"
             )
-        self.rows.append([trainer.current_epoch + 1, *(values.get(name) for name in COLUMNS[1:])])
-        lines = [",".join("" if value is None else f"{value:.6g}" for value in row) for row in self.rows]
-        write_text(self.path, "\n".join([",".join(COLUMNS), *lines]) + "\n")
+        self.rows.append({"epoch": trainer.current_epoch + 1, **values})
+        columns = [*COLUMNS, *sorted({name for row in self.rows for name in row} - set(COLUMNS))]
+        cells = [[f"{row[name]:.6g}" if name in row else "" for name in columns] for row in self.rows]
+        write_text(self.path, "\n".join(",".join(line) for line in [columns, *cells]) + "\n")
 
     def state_dict(self) -> dict[str, Any]:
         """Rows so far, for resuming."""

@@ -1,4 +1,4 @@
-"""The objective of a classifier: cross-entropy over segments, one LightningModule."""
+"""What Lightning trains: a recogniser and an objective, with the recipe's optimizer and schedule."""
 
 import math
 from typing import Any
@@ -14,6 +14,8 @@ from affectra.metrics import unweighted_average_recall
 from affectra.models.recognizer import Recognizer
 from affectra.registry import check_options, unknown_name
 from affectra.segments import pool_segments
+from affectra.training.data import UNKNOWN, Batch
+from affectra.training.objectives import OBJECTIVES, Loss
 
 OPTIMIZERS = {
     "adadelta": torch.optim.Adadelta,
@@ -24,7 +26,8 @@ OPTIMIZERS = {
 
 
 def check_training(plan: TrainingPlan) -> None:
-    """Raise a `ConfigError` for an unknown optimizer or option, before any corpus is read."""
+    """Raise a `ConfigError` for an unknown optimizer, objective or option, before any corpus is read."""
+    OBJECTIVES.check_options(plan.objective.name, plan.objective.options, also=("sizes",))
     if plan.optimizer.name not in OPTIMIZERS:
         raise ConfigError(unknown_name("optimizer", plan.optimizer.name, OPTIMIZERS))
     constructor: Any = OPTIMIZERS[plan.optimizer.name]
@@ -56,26 +59,29 @@ def learning_rate_factor(schedule: Schedule, epoch: int, n_epochs: int) -> float
     return 1.0
 
 
-class Classification(pl.LightningModule):
-    """Cross-entropy of each segment against its utterance's class.
+class Training(pl.LightningModule):
+    """A recogniser under an objective.
 
     On a dev part, where there is one, the loss and UA are those of utterances (segments pooled).
 
     Args:
         recognizer: what is trained.
+        objective: what its loss is; see `affectra.training.objectives`.
         plan: the recipe's training part.
     """
 
-    def __init__(self, recognizer: Recognizer, plan: TrainingPlan) -> None:
+    def __init__(self, recognizer: Recognizer, objective: nn.Module, plan: TrainingPlan) -> None:
         super().__init__()
         self.recognizer = recognizer
+        self.objective = objective
         self.plan = plan
         self._dev: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def configure_optimizers(self) -> Optimizer:
         """The recipe's optimizer; its rate is set anew each epoch, so that no schedule state needs saving."""
         constructor: Any = OPTIMIZERS[self.plan.optimizer.name]
-        optimizer: Optimizer = constructor(self.parameters(), **self.plan.optimizer.options)
+        learning = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        optimizer: Optimizer = constructor(learning, **self.plan.optimizer.options)
         for group in optimizer.param_groups:
             group["initial_lr"] = group["lr"]
         return optimizer
@@ -89,23 +95,25 @@ class Classification(pl.LightningModule):
             group["lr"] = group["initial_lr"] * factor
         self.log("lr", optimizer.param_groups[0]["lr"])
 
-    def training_step(self, batch: tuple[Tensor, Tensor, Tensor, Tensor], batch_idx: int) -> Tensor:
-        """Mean cross-entropy of a batch of segments."""
-        del batch_idx
-        segments, n_frames, targets, _ = batch
-        scores = self.recognizer(segments, n_frames).scores
-        loss = nn.functional.cross_entropy(scores, targets)
-        correct = (scores.argmax(-1) == targets).float().mean()
-        self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(targets))
-        self.log("train_accuracy", correct, on_step=False, on_epoch=True, batch_size=len(targets))
-        return loss
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """The objective's loss of a batch."""
+        progress = (self.current_epoch + batch_idx / self.trainer.num_training_batches) / self.plan.epochs
+        loss: Loss = self.objective(self.recognizer, batch, progress)
+        n = len(batch.n_segments)
+        self.log("train_loss", loss.value, on_step=False, on_epoch=True, prog_bar=True, batch_size=n)
+        if loss.scores is not None:
+            known = batch.targets != UNKNOWN
+            correct = (loss.scores.argmax(-1) == batch.targets)[known].float().mean()
+            self.log("train_accuracy", correct, on_step=False, on_epoch=True, batch_size=int(known.sum()))
+        for name, value in loss.logged.items():
+            self.log(name, value, on_step=False, on_epoch=True, batch_size=n)
+        return loss.value
 
-    def validation_step(self, batch: tuple[Tensor, Tensor, Tensor, Tensor], batch_idx: int) -> None:
-        """Collect the dev part's segment probabilities."""
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Collect the dev part's probabilities."""
         del batch_idx
-        segments, n_frames, targets, owners = batch
-        probabilities = self.recognizer(segments, n_frames).scores.softmax(-1)
-        self._dev.append((probabilities.cpu(), targets.cpu(), owners.cpu()))
+        probabilities = self.recognizer(batch.segments, batch.n_frames, batch.n_segments).scores.softmax(-1)
+        self._dev.append((probabilities.cpu(), batch.targets.cpu(), batch.owners.cpu()))
 
     def on_validation_epoch_end(self) -> None:
         """Utterance-level loss and UA of the dev part."""

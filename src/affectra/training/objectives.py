@@ -1,0 +1,228 @@
+"""Objectives by name: what a batch's loss is, and the parts of it that training needs and prediction does not."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, get_args
+
+from torch import Tensor, nn
+
+from affectra.errors import ConfigError
+from affectra.losses import CenterLoss, coral_loss
+from affectra.models.autoencoder import reconstruction_error
+from affectra.models.domain import DomainHeads, domain_loss
+from affectra.models.layers import ReversalSchedule, reversal_scale
+from affectra.models.recognizer import Recognizer
+from affectra.registry import Registry, unknown_name
+from affectra.training.data import UNKNOWN, Batch
+
+DOMAINS = ("speaker", "corpus", "language", "gender")
+OBJECTIVES: Registry = Registry("objective")
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What an objective's own parts are built for.
+
+    Attributes:
+        n_classes: of the emotion task.
+        n_embedding: features of `Output.embedding`.
+        n_shared: features that domain heads read.
+        n_domains: domain -> how many values it has in training.
+    """
+
+    n_classes: int
+    n_embedding: int
+    n_shared: int
+    n_domains: Mapping[str, int]
+
+
+class Loss(NamedTuple):
+    """The loss of a batch, what is logged of it, and the scores of its labelled utterances, if it has scores."""
+
+    value: Tensor
+    logged: Mapping[str, Tensor | float]
+    scores: Tensor | None
+
+
+@OBJECTIVES.register("cross-entropy")
+class CrossEntropy(nn.Module):
+    """Cross-entropy of each segment, or of each utterance where the network hears it whole, against its class.
+
+    Args:
+        sizes: of the run.
+        label_smoothing: share of each target that goes to all classes alike.
+        auxiliary_weight: of the mean binary cross-entropy of the tasks beside the classes.
+    """
+
+    def __init__(self, *, sizes: Sizes, label_smoothing: float = 0.0, auxiliary_weight: float = 1.0) -> None:
+        super().__init__()
+        del sizes
+        if not 0 <= label_smoothing < 1:
+            raise ConfigError(f"objective: needs 0 <= label_smoothing < 1, found {label_smoothing}")
+        self.label_smoothing, self.auxiliary_weight = label_smoothing, auxiliary_weight
+
+    def forward(self, recognizer: Recognizer, batch: Batch, progress: float) -> Loss:
+        """The loss of a batch."""
+        del progress
+        output = recognizer(batch.segments, batch.n_frames, batch.n_segments)
+        loss = nn.functional.cross_entropy(
+            output.scores, batch.targets, ignore_index=UNKNOWN, label_smoothing=self.label_smoothing, reduction="sum"
+        ) / (batch.targets != UNKNOWN).sum().clamp_min(1)
+        if output.auxiliary is not None:
+            known = batch.auxiliary != UNKNOWN
+            each = nn.functional.binary_cross_entropy_with_logits(
+                output.auxiliary, batch.auxiliary.clamp_min(0).to(output.auxiliary.dtype), reduction="none"
+            )
+            loss = loss + self.auxiliary_weight * (each * known).sum() / known.sum().clamp_min(1)
+        return Loss(loss, {}, output.scores)
+
+
+@OBJECTIVES.register("domain-adversarial")
+class DomainAdversarial(nn.Module):
+    """Emotion from the labelled utterances, and domains that all utterances of a batch are to lose.
+
+    Gao et al. 2022: `(1 - center) CE + center C + weight (sum of the domains' CE)`, the domains behind a gradient
+    reversal, on FC_1; center = 0.5 with the center loss C and 0 without it, weight (gamma) = 0.3.
+
+    Args:
+        sizes: of the run.
+        domains: of speaker, corpus, language, gender; what the heads tell apart.
+        domain_weight: gamma of the paper.
+        center: share of the center loss in the emotion loss, 1 - lambda of the paper.
+        center_rate: how fast a center follows its class; ours, the paper does not say.
+        reversal: "constant", or the "ramp" of Ganin et al. 2016 from 0 to 1 over the training.
+        conditional: whether the heads read the product of features and class probabilities (Long et al. 2018).
+        alignment: weight of the distance between the covariances of labelled and unlabelled utterances (Sun & Saenko
+            2016), where there are unlabelled ones.
+    """
+
+    def __init__(
+        self,
+        *,
+        sizes: Sizes,
+        domains: Sequence[str],
+        domain_weight: float = 0.3,
+        center: float = 0.0,
+        center_rate: float = 0.5,
+        reversal: ReversalSchedule = "constant",
+        conditional: bool = False,
+        alignment: float = 0.0,
+    ) -> None:
+        super().__init__()
+        check_domains(domains)
+        if reversal not in get_args(ReversalSchedule):
+            raise ConfigError(f"objective: reversal is constant or ramp, found {reversal!r}")
+        if not 0 <= center < 1:
+            raise ConfigError(f"objective: needs 0 <= center < 1, found {center}")
+        self.domain_weight, self.center, self.reversal, self.alignment = domain_weight, center, reversal, alignment
+        self.conditional = conditional
+        self.heads = DomainHeads(sizes.n_shared, sizes.n_domains, sizes.n_classes if conditional else 0)
+        self.centers = CenterLoss(sizes.n_classes, sizes.n_embedding, center_rate) if center else None
+
+    def forward(self, recognizer: Recognizer, batch: Batch, progress: float) -> Loss:
+        """The loss of a batch; domain accuracies are logged, chance is what the adversary is after."""
+        output = recognizer(batch.segments, batch.n_frames, batch.n_segments)
+        n = len(batch.targets)
+        scores = output.scores[:n]
+        loss = (1 - self.center) * nn.functional.cross_entropy(scores, batch.targets)
+        if self.centers is not None:
+            loss = loss + self.center * self.centers(output.embedding[:n], batch.targets)
+        shared = output.embedding if output.shared is None else output.shared
+        self.heads.reversal.scale = reversal_scale(progress, self.reversal)
+        guesses = self.heads(shared, output.scores.softmax(-1) if self.conditional else None)
+        of_domains, accuracies = domain_loss(guesses, batch.domains)
+        loss = loss + self.domain_weight * of_domains
+        if self.alignment and len(shared) > n + 1:
+            loss = loss + self.alignment * coral_loss(shared[:n], shared[n:])
+        return Loss(loss, {f"{name}_accuracy": value for name, value in accuracies.items()}, scores)
+
+
+@OBJECTIVES.register("adversarial-autoencoder")
+class AdversarialAutoencoder(nn.Module):
+    """Reconstruct segments while the latent tells emotion and not speaker and corpus (Gao et al. 2021).
+
+    `L = L_AE + alpha (L_e + beta L_s + (1 - beta) L_c)`, L_s and L_c behind a gradient reversal of scale lambda, which
+    is what the paper's `L_AE + alpha (L_e - lambda (beta L_s + (1 - beta) L_c))` is to the encoder. Without domains the
+    plain autoencoder is left.
+
+    Args:
+        sizes: of the run.
+        domains: [speaker, corpus], or none.
+        adversarial_weight: alpha; the paper does not print it.
+        speaker_share: beta; the paper does not print it.
+        reversal: lambda, "constant" or the "ramp" of Ganin et al. 2016; the paper does not print it.
+    """
+
+    def __init__(
+        self,
+        *,
+        sizes: Sizes,
+        domains: Sequence[str],
+        adversarial_weight: float = 1.0,
+        speaker_share: float = 0.5,
+        reversal: ReversalSchedule = "ramp",
+    ) -> None:
+        super().__init__()
+        check_domains(domains)
+        self.adversarial_weight, self.reversal = adversarial_weight, reversal
+        self.shares = {"speaker": speaker_share, "corpus": 1 - speaker_share}
+        if set(domains) - set(self.shares):
+            raise ConfigError(f"objective adversarial-autoencoder: domains are speaker and corpus, found {domains}")
+        self.emotion = nn.Linear(sizes.n_embedding, sizes.n_classes) if domains else None
+        self.heads = DomainHeads(sizes.n_embedding, sizes.n_domains) if domains else None
+
+    def forward(self, recognizer: Recognizer, batch: Batch, progress: float) -> Loss:
+        """The loss of a batch of segments."""
+        latent, of_reconstruction = _reconstruct(recognizer, batch)
+        if self.emotion is None or self.heads is None:
+            return Loss(of_reconstruction, {}, None)
+        scores = self.emotion(latent)
+        of_emotion = nn.functional.cross_entropy(scores, batch.targets)
+        self.heads.reversal.scale = reversal_scale(progress, self.reversal)
+        loss = of_emotion
+        logged: dict[str, Tensor | float] = {"reconstruction": of_reconstruction.detach()}
+        for name, guess in self.heads(latent).items():
+            of_domain, accuracies = domain_loss({name: guess}, batch.domains)
+            loss = loss + self.shares[name] * of_domain
+            logged |= {f"{name}_accuracy": value for name, value in accuracies.items()}
+        return Loss(of_reconstruction + self.adversarial_weight * loss, logged, scores)
+
+
+@OBJECTIVES.register("reconstruction")
+class Reconstruction(nn.Module):
+    """The autoencoder alone, without any label: stage 2 of Gao et al. 2021, where the adversary is frozen.
+
+    Args:
+        sizes: of the run.
+    """
+
+    def __init__(self, *, sizes: Sizes) -> None:
+        super().__init__()
+        del sizes
+
+    def forward(self, recognizer: Recognizer, batch: Batch, progress: float) -> Loss:
+        """Mean squared error of a batch of segments."""
+        del progress
+        return Loss(_reconstruct(recognizer, batch)[1], {}, None)
+
+
+def is_of_segments(objective: str) -> bool:
+    """Whether an objective is one of single segments, also for a network that hears utterances whole."""
+    return objective in ("adversarial-autoencoder", "reconstruction")
+
+
+def check_domains(domains: Sequence[str]) -> None:
+    """Raise a `ConfigError` unless each is a domain, once."""
+    for name in domains:
+        if name not in DOMAINS:
+            raise ConfigError(f"objective: {unknown_name('domain', name, DOMAINS)}")
+    if len(set(domains)) < len(domains):
+        raise ConfigError(f"objective: a domain is named twice in {list(domains)}")
+
+
+def _reconstruct(recognizer: Recognizer, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Latent (segment, feature), and the mean squared error over the real frames of all segments."""
+    features = recognizer.features(batch.segments, batch.n_frames)
+    autoencoder = recognizer.network.autoencoder
+    latent = autoencoder.encode(features, batch.n_frames)
+    return latent, reconstruction_error(features, autoencoder.reconstruct(latent), batch.n_frames)

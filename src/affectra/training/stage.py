@@ -1,0 +1,189 @@
+"""One stage of training: a network under an objective, through its epochs, into a checkpoint."""
+
+import logging
+import sys
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import RichProgressBar
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from affectra.config import TrainingPlan
+from affectra.errors import CheckpointError, ConfigError
+from affectra.features.normalization import Statistics
+from affectra.files import atomic_path
+from affectra.models.recognizer import Recognizer, save_checkpoint
+from affectra.specification import Specification
+from affectra.training.data import (
+    Collate,
+    EpochBatches,
+    Example,
+    SegmentDataset,
+    Utterance,
+    domain_indices,
+    test_loader,
+    training_loader,
+)
+from affectra.training.history import EpochSeeds, History, ResumeState
+from affectra.training.module import Training
+from affectra.training.objectives import OBJECTIVES, Sizes, is_of_segments
+from affectra.training.resume import SafetensorsCheckpointIO
+from affectra.training.seeds import derive_seed
+
+
+@dataclass(frozen=True)
+class StageJob:
+    """All that a stage needs.
+
+    Attributes:
+        folder: where its checkpoint, history and resume state go.
+        name: of the stage; every random stream derives from (seed, fold, name, ...).
+        seed: the run's seed.
+        fold: number of the fold; -1 for a stage that all folds share.
+        specification: the recogniser to build.
+        plan: how to train it.
+        train: utterances to learn from.
+        dev: utterances to watch; may be empty.
+        unlabelled: utterances of corpora that are tested alone, without their labels; may be empty.
+        start: folder of the checkpoint whose network it starts from; None starts from random weights.
+    """
+
+    folder: Path
+    name: str
+    seed: int
+    fold: int
+    specification: Specification
+    plan: TrainingPlan
+    train: tuple[Example, ...]
+    dev: tuple[Example, ...]
+    unlabelled: tuple[Utterance, ...]
+    start: Path | None
+
+
+def train_stage(job: StageJob, groups: Mapping[str, Statistics]) -> None:
+    """Train unless the checkpoint is there, going on from the resume state where there is one.
+
+    Writes history.csv, objective.safetensors (what training needs and prediction does not, such as domain heads), and
+    model.safetensors + model.json.
+    """
+    if (job.folder / "model.json").is_file():
+        return
+    torch.manual_seed(derive_seed(job.seed, job.fold, job.name, "weights"))
+    recognizer = Recognizer(job.specification)
+    recognizer.normalization.fit(example.load() for example in job.train)
+    if job.start is not None:
+        _take_network(recognizer, job.start)
+    if job.plan.channels_last:
+        recognizer.network.to(memory_format=torch.channels_last)
+    for part in job.plan.freeze:
+        _part(recognizer.network, part).requires_grad_(False)
+    together = recognizer.is_sequence and not is_of_segments(job.plan.objective.name)
+    dataset = SegmentDataset((*job.train, *job.unlabelled), recognizer, True, groups, together)
+    n_labelled = sum(owner < len(job.train) for owner, _ in dataset.places)
+    batches = EpochBatches(
+        n_labelled, job.plan.batch_size, len(dataset) - n_labelled, job.plan.unlabelled_batch_size,
+        job.seed, job.fold, job.name,
+    )  # fmt: skip
+    collate = Collate(domain_indices(job.plan.objective.options.get("domains", ()), dataset.utterances))
+    objective = _objective(job.plan, recognizer, collate, dataset)
+    watched = job.dev if not is_of_segments(job.plan.objective.name) else ()
+    dev = SegmentDataset(watched, recognizer, False, groups, together) if watched else None
+    _fit(
+        _trainer(job),
+        Training(recognizer, objective, job.plan),
+        training_loader(dataset, batches, collate),
+        test_loader(dev, job.plan.batch_size) if dev else None,
+        job.folder / "resume" / "last.safetensors",
+    )
+    _save(recognizer.eval(), objective, job.folder)
+
+
+def _take_network(recognizer: Recognizer, folder: Path) -> None:
+    try:
+        weights = load_file(folder / "model.safetensors")
+        network = {key.removeprefix("network."): w for key, w in weights.items() if key.startswith("network.")}
+        recognizer.network.load_state_dict(network)
+    except (OSError, SafetensorError, RuntimeError) as error:
+        first = str(error).splitlines()[0]
+        raise CheckpointError(f"{folder}/model.safetensors: no weights to start from: {first}") from error
+
+
+def _part(network: nn.Module, name: str) -> nn.Module:
+    try:
+        return network.get_submodule(name)
+    except AttributeError as error:
+        known = ", ".join(child for child, _ in network.named_children())
+        raise ConfigError(f"freeze: the network has no part {name!r}; it has {known}") from error
+
+
+def _objective(plan: TrainingPlan, recognizer: Recognizer, collate: Collate, dataset: SegmentDataset) -> nn.Module:
+    """The objective's own parts, sized by what the network gives for one example."""
+    batch = collate([dataset[0]])
+    recognizer.eval()
+    with torch.no_grad():
+        if is_of_segments(plan.objective.name):
+            features = recognizer.features(batch.segments, batch.n_frames)
+            n_embedding = n_shared = recognizer.network.autoencoder.encode(features, batch.n_frames).shape[1]
+        else:
+            output = recognizer(batch.segments, batch.n_frames, batch.n_segments)
+            n_embedding = output.embedding.shape[1]
+            n_shared = n_embedding if output.shared is None else output.shared.shape[1]
+    recognizer.train()
+    n_domains = {name: len(values) for name, values in collate.domains.items()}
+    sizes = Sizes(len(recognizer.specification.classes), n_embedding, n_shared, n_domains)
+    objective: nn.Module = OBJECTIVES.build(plan.objective.name, plan.objective.options, sizes=sizes)
+    return objective
+
+
+def _trainer(job: StageJob) -> pl.Trainer:
+    for name in ("lightning.pytorch", "lightning.fabric"):  # advertisements; its warnings and errors stay
+        logging.getLogger(name).setLevel(logging.WARNING)
+    return pl.Trainer(
+        max_epochs=job.plan.epochs,
+        precision=job.plan.precision,
+        accelerator="auto",
+        devices=1,
+        deterministic="warn",
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=sys.stderr.isatty(),
+        num_sanity_val_steps=0,
+        plugins=[SafetensorsCheckpointIO()],
+        callbacks=[
+            *([RichProgressBar(console_kwargs={"stderr": True})] if sys.stderr.isatty() else []),
+            EpochSeeds(job.seed, job.fold, job.name),
+            History(job.folder / "history.csv"),
+            ResumeState(job.folder / "resume" / "last.safetensors"),
+        ],
+    )
+
+
+def _fit(trainer: pl.Trainer, module: Training, batches: object, dev: object, state: Path) -> None:
+    with warnings.catch_warnings():
+        # Segments are views of memory maps: workers would cost more than they bring.
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        warnings.filterwarnings(
+            "ignore", message=".*LeafSpec.* is deprecated", category=FutureWarning
+        )  # Lightning's own
+        warnings.filterwarnings("ignore", message=".*have no `val_dataloader`.*")  # a protocol may keep no dev part
+        try:
+            trainer.fit(module, batches, dev, ckpt_path=state if state.is_file() else None)
+        except SystemExit as left:
+            if trainer.interrupted:  # Lightning turns Ctrl-C into exit(1)
+                raise KeyboardInterrupt from left
+            raise
+
+
+def _save(recognizer: Recognizer, objective: nn.Module, folder: Path) -> None:
+    own = {name: tensor.contiguous().cpu() for name, tensor in objective.state_dict().items()}
+    if own:
+        with atomic_path(folder / "objective.safetensors") as temporary:
+            save_file(own, temporary)
+    save_checkpoint(recognizer, folder)
