@@ -141,7 +141,7 @@ class AutoencoderFusion(nn.Module):
         return self.recognize(self.represent(features, n_frames), n_segments)
 
     def represent(self, features: Tensor, n_frames: Tensor) -> Tensor:
-        """[R_d; R_l], what each segment gives on its own: (segment, 2 n_vector); a long recording may come in pieces."""
+        """[R_d; R_l], what each segment gives on its own: (segment, 2 n_vector). A long recording may be split."""
         return torch.cat([self.cnn(features, n_frames), self.autoencoder.encode(features, n_frames)], dim=1)
 
     def recognize(self, vectors: Tensor, n_segments: Tensor) -> Output:

@@ -22,7 +22,7 @@ def pad_segments(vectors: Tensor, n_segments: Tensor) -> Tensor:
     """
     if len(n_segments) == 1:  # the same without reading n_segments, which an exporter cannot follow
         return vectors[None]
-    return pad_sequence(torch.split(vectors, n_segments.tolist()), batch_first=True)
+    return pad_sequence(list(torch.split(vectors, n_segments.tolist())), batch_first=True)
 
 
 def segment_mask(n_segments: Tensor, n_padded: int) -> Tensor:

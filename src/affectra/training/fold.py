@@ -121,7 +121,11 @@ class FoldJob:
             return
         torch.set_num_threads(self.threads)
         parts = {"train": self.train, "dev": self.dev, "test": self.test}
-        write_json(self.folder / "split.json", {name: [e.key for e in part] for name, part in parts.items()})
+        classes = self.specification.classes
+        split = {name: [e.key for e in part] for name, part in parts.items()}
+        split["train_speakers"] = [e.domain("speaker") for e in self.train]
+        split["train_truth"] = ["" if e.target == UNKNOWN else classes[e.target] for e in self.train]
+        write_json(self.folder / "split.json", split)
         groups = group_statistics(self.specification.normalization, self.train, self.dev, self.test)
         if self.plan is not None:
             self._train(self.plan, groups)

@@ -15,7 +15,7 @@ from affectra.models.recognizer import Recognizer
 from affectra.registry import check_options, unknown_name
 from affectra.segments import pool_segments
 from affectra.training.data import UNKNOWN, Batch
-from affectra.training.objectives import OBJECTIVES, Loss
+from affectra.training.objectives import OBJECTIVES, Loss, Sizes
 
 OPTIMIZERS = {
     "adadelta": torch.optim.Adadelta,
@@ -28,6 +28,8 @@ OPTIMIZERS = {
 def check_training(plan: TrainingPlan) -> None:
     """Raise a `ConfigError` for an unknown optimizer, objective or option, before any corpus is read."""
     OBJECTIVES.check_options(plan.objective.name, plan.objective.options, also=("sizes",))
+    some = Sizes(2, 2, 2, dict.fromkeys(plan.objective.options.get("domains", ()), 2))
+    OBJECTIVES.build(plan.objective.name, plan.objective.options, sizes=some)
     if plan.optimizer.name not in OPTIMIZERS:
         raise ConfigError(unknown_name("optimizer", plan.optimizer.name, OPTIMIZERS))
     constructor: Any = OPTIMIZERS[plan.optimizer.name]
@@ -76,6 +78,13 @@ class Training(pl.LightningModule):
         self.objective = objective
         self.plan = plan
         self._dev: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    def train(self, mode: bool = True) -> "Training":
+        """As of any module, but frozen parts stay in evaluation mode, their statistics too."""
+        super().train(mode)
+        for part in self.plan.freeze:
+            self.recognizer.network.get_submodule(part).eval()
+        return self
 
     def configure_optimizers(self) -> Optimizer:
         """The recipe's optimizer; its rate is set anew each epoch, so that no schedule state needs saving."""

@@ -9,13 +9,12 @@ from torch import Tensor, nn
 from affectra.errors import ConfigError
 from affectra.losses import CenterLoss, coral_loss
 from affectra.models.autoencoder import reconstruction_error
-from affectra.models.domain import DomainHeads, domain_loss
+from affectra.models.domain import DOMAINS, DomainHeads, domain_loss
 from affectra.models.layers import ReversalSchedule, reversal_scale
 from affectra.models.recognizer import Recognizer
 from affectra.registry import Registry, unknown_name
 from affectra.training.data import UNKNOWN, Batch
 
-DOMAINS = ("speaker", "corpus", "language", "gender")
 OBJECTIVES: Registry = Registry("objective")
 
 
@@ -221,8 +220,8 @@ def check_domains(domains: Sequence[str]) -> None:
 
 
 def _reconstruct(recognizer: Recognizer, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Latent (segment, feature), and the mean squared error over the real frames of all segments."""
+    """Latent (segment, feature), and the mean over segments of the squared error over their real frames."""
     features = recognizer.features(batch.segments, batch.n_frames)
     autoencoder = recognizer.network.autoencoder
     latent = autoencoder.encode(features, batch.n_frames)
-    return latent, reconstruction_error(features, autoencoder.reconstruct(latent), batch.n_frames)
+    return latent, reconstruction_error(features, autoencoder.reconstruct(latent), batch.n_frames).mean()

@@ -173,6 +173,8 @@ def _fit(trainer: pl.Trainer, module: Training, batches: object, dev: object, st
             "ignore", message=".*LeafSpec.* is deprecated", category=FutureWarning
         )  # Lightning's own
         warnings.filterwarnings("ignore", message=".*have no `val_dataloader`.*")  # a protocol may keep no dev part
+        warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")  # frozen parts are
+        module.train()  # Lightning keeps the modes it finds
         try:
             trainer.fit(module, batches, dev, ckpt_path=state if state.is_file() else None)
         except SystemExit as left:
