@@ -41,6 +41,17 @@ def test_padded_frames_change_neither_latent_nor_error(n_frames: int) -> None:
     torch.testing.assert_close(reconstruction_error(features, redrawn, lengths), error)
 
 
+def test_columns_behind_the_last_frame_add_nothing_to_the_latent() -> None:
+    autoencoder = ConvAutoencoder(21, 16, channels=[3, 4], n_latent=5).eval()
+    for module in autoencoder.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.ones_(module.bias)
+    maps: list[Tensor] = []
+    autoencoder.compress.register_forward_pre_hook(lambda _, inputs: maps.append(inputs[0].unflatten(1, (4, 6, 4))))
+    autoencoder.encode(torch.randn(1, 21, 16), torch.tensor([5]))  # two of the four columns, the second partly real
+    assert (maps[0][..., :2] != 0).any() and (maps[0][..., 2:] == 0).all()
+
+
 def test_the_reconstruction_error_is_a_mean_over_real_frames() -> None:
     features, drawn, lengths = torch.randn(3, 4, 6), torch.randn(3, 4, 8), [6, 2, 1]
     expected = [((features[i, :, :n] - drawn[i, :, :n]) ** 2).mean() for i, n in enumerate(lengths)]

@@ -10,7 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.numpy import load_file
 
+from affectra.audio import read
 from affectra.config import Schedule, parse_assignments
 from affectra.corpora.utterance import read_manifest, write_manifest
 from affectra.errors import AffectraError, ConfigError
@@ -19,9 +21,9 @@ from affectra.files import read_json, write_json
 from affectra.models.recognizer import Recognizer, load_checkpoint
 from affectra.plan import Plan, plan_run
 from affectra.run import collect, execute
-from affectra.training.module import learning_rate_factor
 from affectra.training.data import EpochBatches, Example, SegmentDataset, group_statistics
 from affectra.training.history import History
+from affectra.training.module import learning_rate_factor
 from affectra.training.resume import SafetensorsCheckpointIO
 
 SETTINGS = parse_assignments(
@@ -392,3 +394,28 @@ def test_a_checkpoint_gives_the_predictions_of_its_run(finished: Path, tone_mani
     for row in pd.read_csv(fold / "predictions.csv").itertuples():
         answer = model.recognize_file(tone_manifest.parent / f"{row.utterance}.wav")
         np.testing.assert_allclose(answer.scores["anger"], row.score_anger, atol=1e-5)
+
+
+def test_the_embeddings_of_the_training_part_are_those_of_its_utterances(finished: Path, tone_manifest: Path) -> None:
+    """Taken in batches, they are what the recogniser says of each utterance; rows as in split.json."""
+    fold = finished / "seed-0" / "fold-1"
+    recognizer = load_checkpoint(fold)
+    found = load_file(fold / "embeddings.safetensors")["train_embedding"]
+    keys = read_json(fold / "split.json")["train"]
+    assert len(found) == len(keys)
+    for row, key in list(zip(found, keys, strict=True))[::5]:
+        waveform = torch.from_numpy(read(tone_manifest.parent / f"{key}.wav", 16_000).samples)
+        frames = recognizer.front_end.frames(waveform).numpy().astype(np.float16)
+        np.testing.assert_allclose(row, recognizer.recognize(frames).embedding, atol=1e-4)
+
+
+def test_the_stored_pictures_of_a_segment_are_what_the_network_saw(finished: Path, tone_manifest: Path) -> None:
+    fold = finished / "seed-0" / "fold-0"
+    recognizer = load_checkpoint(fold)
+    stored = load_file(fold / "attention.safetensors")
+    key = next(name.removesuffix("/features") for name in stored if name.endswith("/features"))
+    waveform = torch.from_numpy(read(tone_manifest.parent / f"{key}.wav", 16_000).samples)
+    frames = recognizer.front_end.frames(waveform).numpy().astype(np.float16).astype(np.float32)
+    segment, n = recognizer.grid.cut(frames, 0)
+    seen = recognizer.features(torch.from_numpy(segment)[None], torch.tensor([n]))[0].numpy()
+    np.testing.assert_allclose(stored[f"{key}/features"][0], seen, atol=2e-3)

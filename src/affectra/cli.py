@@ -392,15 +392,23 @@ def run(
 
 
 @app.command
-def report(runs: Annotated[list[Path], Parameter(name="RUN")], /) -> None:
+def report(runs: Annotated[list[Path], Parameter(name="RUN")], /, *, out: Path | None = None) -> None:
     """Write the report of run directories, finished or not, and print a line for each.
 
     Parameters
     ----------
     runs
         Run directories.
+    out
+        A folder for one overview of all of them instead: cross-corpus matrices, the papers' tables beside ours.
     """
     from affectra.files import read_json
+
+    if out is not None:
+        from affectra.overview import write_overview
+
+        print(write_overview(runs, out))
+        return
     from affectra.report import summary_line, write_report
 
     for folder in runs:

@@ -26,6 +26,7 @@ from affectra.leakage.audit import audit
 from affectra.leakage.findings import Audit
 from affectra.leakage.fingerprint import fingerprint_corpora
 from affectra.plan import Plan, is_transductive, n_threads, refuse_leaks
+from affectra.probes import probe_run
 from affectra.protocols.folds import Fold
 from affectra.report import write_report
 from affectra.training.data import UNKNOWN, Example
@@ -88,6 +89,9 @@ def execute(
         run_jobs([job for job in pretraining if not job.is_done], n_processes, lambda job: say(f"{job.last} done"))
         scores = _run_folds(plan, _jobs(plan, cached, threads, pretraining), n_processes, say)
         write_calibration(plan.folder, read_predictions(plan.folder / "predictions.csv"), labelled.classes)
+        if scores["complete"] and len(environment["corpora"]) > 1:  # what a space tells of domains is asked across them
+            say("reading domains from the embeddings")
+            write_json(plan.folder / "probes.json", [found.to_json() for found in probe_run(plan.folder)])
         write_report(plan.folder)
     return scores
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from affectra.errors import ConfigError
+from affectra.models.convolutions import convolution, divided, masked
 from affectra.models.layers import AttentionForm, AttentionPool2d, GlobalPool2d, Output, time_mask
 
 Pooling = Literal["attention", "mean_no_softmax", "softmax_mean", "average", "max"]
@@ -60,10 +61,10 @@ class AttentionCnn(nn.Module):
             raise ConfigError("attention-cnn: filters, channels and strides are numbers from 1 on")
         self.n_features = n_features
         self.first_stride = first_stride
-        self.tall = _convolution(1, n_filters, filter_a, first_stride)
-        self.wide = _convolution(1, n_filters, filter_b, first_stride)
+        self.tall = convolution(1, n_filters, filter_a, first_stride)
+        self.wide = convolution(1, n_filters, filter_b, first_stride)
         inputs = [2 * n_filters, *channels[:-1]]
-        self.convolutions = nn.ModuleList(_convolution(i, o, (3, 3), 1) for i, o in zip(inputs, channels, strict=True))
+        self.convolutions = nn.ModuleList(convolution(i, o, (3, 3), 1) for i, o in zip(inputs, channels, strict=True))
         self.pooled = list(pooled)
         self.maximum = nn.MaxPool2d(2, ceil_mode=True)  # a last odd column is kept, so padding it changes nothing
         if pooling in get_args(AttentionForm):
@@ -73,38 +74,12 @@ class AttentionCnn(nn.Module):
 
     def forward(self, features: Tensor, n_frames: Tensor | None = None) -> Output:
         """Scores, embedding and attention maps of a batch."""
-        x = _masked(features[:, None], n_frames)
+        x = masked(features[:, None], n_frames)
         x = torch.cat([self.tall(x), self.wide(x)], dim=1)
-        n_frames = _divided(n_frames, self.first_stride)
-        for convolution, is_pooled in zip(self.convolutions, self.pooled, strict=True):
-            x = convolution(_masked(x, n_frames))
+        n_frames = divided(n_frames, self.first_stride)
+        for layer, is_pooled in zip(self.convolutions, self.pooled, strict=True):
+            x = layer(masked(x, n_frames))
             if is_pooled:
-                x, n_frames = self.maximum(_masked(x, n_frames)), _divided(n_frames, 2)
+                x, n_frames = self.maximum(masked(x, n_frames)), divided(n_frames, 2)
         output: Output = self.pool(x, None if n_frames is None else time_mask(n_frames, x.shape[3]))
         return output
-
-
-def _masked(x: Tensor, n_frames: Tensor | None) -> Tensor:
-    """A map with zeros where it is padding, as a convolution pads at the edge."""
-    return x if n_frames is None else x * time_mask(n_frames, x.shape[3]).to(x.dtype)
-
-
-def _divided(n_frames: Tensor | None, stride: int) -> Tensor | None:
-    """Real columns left after a stride: a last one that is only partly real counts."""
-    return None if n_frames is None else (n_frames + stride - 1) // stride
-
-
-def _convolution(n_in: int, n_out: int, size: Sequence[int], stride: int) -> nn.Sequential:
-    """Convolution, batch normalisation, ReLU.
-
-    A kernel of size k is padded by (k - 1) // 2 before and k // 2 after, so with stride 1 a map keeps its size, also
-    with an even kernel.
-    """
-    height, width = size
-    padding = ((width - 1) // 2, width // 2, (height - 1) // 2, height // 2)
-    return nn.Sequential(
-        nn.ZeroPad2d(padding),
-        nn.Conv2d(n_in, n_out, (height, width), stride, bias=False),  # the normalisation has a bias
-        nn.BatchNorm2d(n_out),
-        nn.ReLU(inplace=True),
-    )

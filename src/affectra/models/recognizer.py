@@ -98,7 +98,7 @@ class Recognizer(nn.Module):
         cuts = [self.grid.cut(values, start) for start in self.grid.starts(len(values), train=False)]
         segments = torch.from_numpy(np.stack([cut for cut, _ in cuts])).to(self._device())
         lengths = torch.tensor([n for _, n in cuts], device=segments.device)
-        features: npt.NDArray[np.float16] = self.features(segments, lengths).half().cpu().numpy()
+        features: npt.NDArray[np.float16] = self.features(segments, lengths).half().cpu().contiguous().numpy()
         return features
 
     def _device(self) -> torch.device:

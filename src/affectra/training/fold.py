@@ -4,6 +4,7 @@ import math
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +19,13 @@ from affectra.features.normalization import Statistics
 from affectra.files import atomic_path, write_json
 from affectra.models import is_fitted_at_once
 from affectra.models.recognizer import Recognizer, load_checkpoint, save_checkpoint
+from affectra.segments import pool_segments
 from affectra.specification import Specification
-from affectra.training.data import UNKNOWN, Example, Utterance, group_statistics
+from affectra.training.data import UNKNOWN, Example, SegmentDataset, Utterance, group_statistics, test_loader
 from affectra.training.module import check_training
 from affectra.training.stage import StageJob, train_stage
 
+BATCH = 32  # utterances, or segments where they are heard one by one
 LAST = "train"  # the stage that every recipe with epochs has
 
 
@@ -214,10 +217,19 @@ def _predict(recognizer: Recognizer, job: FoldJob, groups: Mapping[str, Statisti
         pd.DataFrame(rows).to_csv(temporary, index=False, lineterminator="\n", na_rep="nan")
 
 
+@torch.inference_mode()
 def _embeddings(
     recognizer: Recognizer, examples: Sequence[Example], groups: Mapping[str, Statistics]
 ) -> npt.NDArray[np.float32]:
-    return np.stack([recognizer.recognize(e.load(), groups.get(e.key)).embedding for e in examples])
+    """Embeddings of the training part, (utterance, feature); in batches, since there are many."""
+    device = next(chain(recognizer.parameters(), recognizer.buffers())).device
+    dataset = SegmentDataset(examples, recognizer, False, groups, recognizer.is_sequence)
+    found, owners = [], []
+    for batch in test_loader(dataset, BATCH):
+        output = recognizer(*(part.to(device) for part in (batch.segments, batch.n_frames, batch.n_segments)))
+        found.append(output.embedding.float().cpu().numpy())
+        owners.append(batch.owners.numpy())
+    return pool_segments(np.concatenate(found), np.concatenate(owners)).astype(np.float32)
 
 
 def _examples_for_maps(examples: Sequence[Example]) -> set[str]:

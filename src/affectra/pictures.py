@@ -1,0 +1,207 @@
+"""Which pictures a run has: from the files of its folds to the sections of figures of its report."""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from affectra.errors import CheckpointError
+from affectra.evaluation import speaker_names
+from affectra.figures import N_NAMED, draw_bars, draw_confusion, draw_curves, draw_maps, draw_points
+from affectra.pages import Picture, Section, fraction
+from affectra.run_files import Run, read_histories
+
+MIN_POINTS = 24  # fewer embeddings make no picture of a space
+MAX_POINTS = 1500  # more take minutes and hide each other
+PERPLEXITY = 30.0  # scikit-learn's default, less where there are few points
+Array = npt.NDArray[np.floating]
+
+
+def sections(run: Run) -> Iterator[Section]:
+    """All pictures of a run; a kind of which the run has no data is left out.
+
+    Raises:
+        CheckpointError: a file of a fold is not readable, by its name.
+    """
+    tag = " (synthetic speech)" if run.scores["synthetic"] else ""
+    for section_of in (_confusion, _speakers, _embeddings, _attention, _curves):
+        for section in section_of(run):
+            yield Section(f"{section.title}{tag}", section.note, section.pictures)
+
+
+def _confusion(run: Run) -> Iterator[Section]:
+    recalls = ", ".join(f"{name} {fraction(value)}" for name, value in run.scores["metrics"]["recall"].items())
+    draw = partial(draw_confusion, run.scores["confusion"])
+    over = f" over {run.scores['n_seeds']} seeds" if run.scores["n_seeds"] > 1 else ""
+    note = f"Rows are the truth; counts{over} and shares of the row."
+    yield Section("Confusion matrix", note, [Picture("confusion", f"Confusion matrix; recall: {recalls}", draw)])
+
+
+def _speakers(run: Run) -> Iterator[Section]:
+    scores = run.scores
+    values = {name: row["ua"] for name, row in scores["per_speaker"].items()}
+    if len(values) < 2:
+        return
+    values = dict(sorted(values.items(), key=lambda item: (item[1], item[0])))
+    worst, best = next(iter(values.items())), list(values.items())[-1]
+    ua, interval, chance = scores["metrics"]["ua"], scores["interval"]["ua"], 1 / len(scores["classes"])
+    alt = f"UA of {len(values)} speakers, from {worst[0]} {worst[1]:.3f} to {best[0]} {best[1]:.3f}"
+    band = f"band: its {round(100 * scores['interval']['level'])} % interval over speakers; " if interval else ""
+    note = f"Worst first. Full line: UA over all utterances; {band}dotted line: chance."
+    draw = partial(draw_bars, values, ua, interval, chance)
+    yield Section("UA by speaker", note, [Picture("speakers", alt, draw)])
+
+
+def _curves(run: Run) -> Iterator[Section]:
+    for stage, history in read_histories(run).items():
+        name, of_stage = (f"curves-{stage.replace('/', '-')}", f" of {stage}") if stage else ("curves", "")
+        n_parts, n_epochs = history["part"].nunique(), history["epoch"].max()
+        alt = f"Loss, accuracy and UA over {n_epochs} epochs; thin lines: {n_parts} trainings, thick lines: their mean"
+        note = "Thin lines: one training each (seed and fold); thick lines: their mean."
+        yield Section(f"Learning curves{of_stage}", note, [Picture(name, alt, partial(draw_curves, history))])
+
+
+def _embeddings(run: Run) -> Iterator[Section]:
+    """The test embeddings of one fold: those of another live in the space of another network."""
+    found = _largest_fold(run, "embeddings.safetensors")
+    if found is None:
+        return
+    path, rows = found
+    embeddings = _tensors(path).get("embedding")
+    if embeddings is None or embeddings.ndim != 2 or len(embeddings) != len(rows):
+        raise CheckpointError(f"{path}: needs 'embedding' with {len(rows)} rows, as predictions.csv has")
+    kept = np.arange(len(rows))
+    if len(rows) > MAX_POINTS:
+        kept = np.sort(np.random.default_rng(0).choice(len(rows), MAX_POINTS, replace=False))
+    places = plane_of(embeddings[kept])
+    if places is None:
+        return
+    rows = rows.iloc[kept].assign(name=speaker_names(rows))
+    chosen = f"{len(kept)} of the {len(embeddings)}" if len(kept) < len(embeddings) else f"all {len(kept)}"
+    shown = f"{chosen} test utterances of seed {rows['seed'].iloc[0]}, fold {rows['fold'].iloc[0]}"
+    colourings = [("emotion", rows["truth"], [name for name in run.scores["classes"] if name in set(rows["truth"])])]
+    for what, column in (("speaker", "name"), ("corpus", "corpus")):
+        known = rows[column].replace("", "unknown")
+        if known.nunique() > 1:
+            counts = known.value_counts()
+            frequent = sorted(counts.index, key=lambda name: (-counts[name], name))
+            colourings.append((what, known, [*sorted(frequent[:N_NAMED]), *frequent[N_NAMED:]]))
+    pictures = [
+        Picture(f"embeddings-{what}", f"t-SNE of {shown} by {what}", partial(draw_points, places, list(v), order, what))
+        for what, v, order in colourings
+    ]
+    note = (
+        f"t-SNE of {shown} (the fold that tests most): near points are near for the network, far ones need not be far. "
+        "Clusters by emotion are what it should make; clusters by speaker or corpus are what it should forget."
+    )
+    yield Section("Embeddings", note, pictures)
+
+
+def plane_of(embeddings: Array) -> Array | None:
+    """t-SNE: points in a plane whose neighbours are neighbours in the space (van der Maaten & Hinton 2008).
+
+    The start is PCA and the seed fixed, so equal embeddings give an equal picture.
+
+    Args:
+        embeddings: (point, feature).
+
+    Returns:
+        (point, 2); None where there are fewer than `MIN_POINTS` or all are the same.
+    """
+    embeddings = np.asarray(embeddings, dtype=np.float64)
+    if len(embeddings) < MIN_POINTS or embeddings.shape[1] < 2 or not np.ptp(embeddings, axis=0).any():
+        return None
+    from sklearn.manifold import TSNE
+
+    perplexity = min(PERPLEXITY, len(embeddings) / 4)
+    places: Array = TSNE(init="pca", perplexity=perplexity, random_state=0).fit_transform(embeddings)
+    return places
+
+
+def _attention(run: Run) -> Iterator[Section]:
+    """The maps of the first segment of a test utterance of each class."""
+    found = _largest_fold(run, "attention.safetensors")
+    if found is None:
+        return
+    path, rows = found
+    tensors, classes = _tensors(path), run.scores["classes"]
+    pictures = []
+    for _, row in (
+        rows[rows["utterance"].isin(tensors)].sort_values("truth", key=lambda t: t.map(classes.index)).iterrows()
+    ):
+        key, truth = row["utterance"], row["truth"]
+        maps, features = tensors[key], tensors.get(f"{key}/features")
+        if maps.ndim != 4 or maps.shape[1] != 1 + len(classes) or (features is not None and features.ndim != 3):
+            raise CheckpointError(
+                f"{path}: {key}: needs maps (segment, {1 + len(classes)}, freq, time) and features "
+                f"(segment, feature, time), found {maps.shape} and {None if features is None else features.shape}"
+            )
+        k = classes.index(truth)
+        heard = "recognised" if row["predicted"] == truth else f"taken for {row['predicted']}"
+        pictures.append(
+            Picture(
+                f"attention-{k}",
+                f"Attention maps of {key}, {truth}",
+                _maps_drawing(maps[0], None if features is None else features[0], k, _hop_s(run.recipe)),
+                f"{truth}: {key}, {heard}",
+            )
+        )
+    if not pictures:
+        return
+    note = (
+        f"The first segment of the first test utterance of each class in seed {rows['seed'].iloc[0]}, fold "
+        f"{rows['fold'].iloc[0]}. The bottom-up map says where the network looks; the top-down map of the true class "
+        "what it sees there, blue for the class and orange against it. Their product, pooled, is the segment's score; "
+        "each panel has its own scale."
+    )
+    yield Section("Attention maps", note, pictures)
+
+
+def _maps_drawing(maps: Array, features: Array | None, k: int, hop_s: float | None) -> Callable[..., Any]:
+    """The drawing of one segment's maps (1 + class, freq, time) of class `k`; padding at its end is cut off."""
+    maps = maps.astype(np.float32)
+    if features is None:
+        return partial(draw_maps, None, maps[0], maps[1 + k], 1.0, None)
+    features = features.astype(np.float32)
+    n_frames, n_columns = features.shape[1], maps.shape[2]
+    stride = -(-n_frames // n_columns)  # strides and maxima keep a last column that is only partly real
+    per_column = stride if -(-n_frames // stride) == n_columns else n_frames / n_columns
+    heard = np.flatnonzero(features.any(axis=0))
+    n_frames = int(heard[-1]) + 1 if len(heard) else n_frames
+    n_columns = math.ceil(n_frames / per_column)
+    shown = (features[:, :n_frames], maps[0, :, :n_columns], maps[1 + k, :, :n_columns])
+    return partial(draw_maps, *shown, per_column, hop_s)
+
+
+def _hop_s(recipe: Mapping[str, Any]) -> float | None:
+    """Seconds from frame to frame, where the recipe says them."""
+    options = recipe.get("front_end", {}).get("options", {})
+    if "hop_length" in options and "sample_rate" in options:
+        return float(options["hop_length"] / options["sample_rate"])
+    return float(options["hop_s"]) if "hop_s" in options else None
+
+
+def _largest_fold(run: Run, name: str) -> tuple[Path, pd.DataFrame] | None:
+    """Path and predictions of the fold, of the first seed, that tests most and has this file."""
+    parts = run.predictions[["seed", "fold"]]
+    sizes = Counter(parts.itertuples(index=False, name=None))
+    for seed, fold in sorted(sizes, key=lambda part: (part[0], -sizes[part], part[1])):
+        path = run.fold_folder(seed, fold) / name
+        if path.is_file():
+            return path, run.predictions[(parts["seed"] == seed) & (parts["fold"] == fold)].reset_index(drop=True)
+    return None
+
+
+def _tensors(path: Path) -> dict[str, npt.NDArray]:
+    try:
+        return load_file(path)
+    except (SafetensorError, ValueError) as error:
+        raise CheckpointError(f"{path}: damaged: {str(error).splitlines()[0]}") from error
