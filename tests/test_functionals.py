@@ -30,6 +30,7 @@ from affectra.files import read_json
 from affectra.metrics import unweighted_average_recall
 from affectra.models import Svm
 from affectra.models.recognizer import Recognizer, load_checkpoint, save_checkpoint
+from affectra.models.vectors import Vectors
 from affectra.plan import plan_run
 from affectra.predict import load
 from affectra.run import execute
@@ -152,7 +153,7 @@ def scores_of(model: Svm, features: np.ndarray) -> np.ndarray:
 def test_the_highest_score_is_what_scikit_learn_predicts(n_classes: int, options: dict[str, Any]) -> None:
     x, y = blobs(n_classes)
     model = Svm(x.shape[1], n_classes, **options)
-    assert model.fit(x, y, ["a"] * len(x)) == {}
+    assert model.fit(Vectors(x, y, ["a"] * len(x))) == {}
     weight = {"none": None}.get(options.get("class_weight", "none"), "balanced")
     c = options.get("c", 1.0)
     if options.get("kernel") == "linear":
@@ -175,7 +176,7 @@ def test_equal_votes_go_to_the_first_class_as_in_scikit_learn() -> None:
     x, y = blobs(5, seed=4)
     y = np.random.default_rng(0).permutation(y)  # noise makes rings common
     model = Svm(x.shape[1], 5, gamma=0.5, c=30.0)
-    model.fit(x, y, [])
+    model.fit(Vectors(x, y))
     reference = SVC(gamma=0.5, C=30.0).fit(x, y)
     unseen = np.random.default_rng(1).normal(0, 1, (3000, x.shape[1])).astype(np.float32)
     disagree = reference.decision_function(unseen).argmax(1) != reference.predict(unseen)
@@ -200,7 +201,7 @@ def test_it_answers_as_scikit_learn_does_on_real_speech(data_dir: Path) -> None:
         ),
     ):
         model = Svm(x.shape[1], 7, **options)  # type: ignore[arg-type]
-        model.fit(train, y[~test], [])
+        model.fit(Vectors(train, y[~test]))
         expected = reference.fit(train, y[~test]).predict(unseen)
         np.testing.assert_array_equal(scores_of(model, unseen).argmax(1), expected)
         assert unweighted_average_recall(y[test], expected) > 0.4
@@ -210,12 +211,12 @@ def test_a_class_that_training_lacks_scores_below_all_others() -> None:
     x, y = blobs(3)
     for kernel in ("rbf", "linear"):
         model = Svm(x.shape[1], 5, kernel=kernel)  # type: ignore[arg-type]
-        model.fit(x, np.array([0, 2, 4])[y], [])
+        model.fit(Vectors(x, np.array([0, 2, 4])[y]))
         scores = scores_of(model, x)
         assert np.isfinite(scores).all()
         assert (scores[:, [1, 3]].max(1) < scores[:, [0, 2, 4]].min(1)).all()
     with pytest.raises(ConfigError, match="one class alone"):
-        Svm(x.shape[1], 3).fit(x, np.zeros(len(x), dtype=np.int64), [])
+        Svm(x.shape[1], 3).fit(Vectors(x, np.zeros(len(x), dtype=np.int64)))
 
 
 def test_c_is_chosen_by_speakers_of_the_training_part_alone() -> None:
@@ -235,7 +236,7 @@ def test_c_is_chosen_by_speakers_of_the_training_part_alone() -> None:
         return max(candidates, key=ua)
 
     model = Svm(20, 3, c_candidates=candidates[::-1])
-    settled = model.fit(x, y, [f"s{speaker}" for speaker in speakers])
+    settled = model.fit(Vectors(x, y, [f"s{speaker}" for speaker in speakers]))
     assert settled == {"c": best(GroupKFold(5), speakers), "c_candidates": []}
     assert settled["c"] != best(StratifiedKFold(5, shuffle=True, random_state=0), None)
     reference = SVC(C=settled["c"], gamma="auto").fit(x, y)
@@ -249,7 +250,7 @@ def test_c_is_chosen_by_speakers_of_the_training_part_alone() -> None:
 def test_c_is_not_chosen_without_known_speakers(speakers: list[str], words: str) -> None:
     x, y = blobs(3)
     with pytest.raises(ConfigError, match=words):
-        Svm(x.shape[1], 3, c_candidates=[0.1, 1.0]).fit(x, y, speakers)
+        Svm(x.shape[1], 3, c_candidates=[0.1, 1.0]).fit(Vectors(x, y, speakers))
 
 
 @pytest.mark.parametrize(
@@ -289,7 +290,7 @@ def fitted(folder: Path, **changes: Any) -> Recognizer:
     frames = (heard[rng.integers(0, 4, 60)] * rng.normal(1, 0.5, (60, 1, 88))).astype(np.float32)
     recognizer.normalization.fit(frames)
     features = np.stack([recognizer.whole_features(f) for f in frames])
-    recognizer.network.fit(features, rng.integers(0, 3, 60), [])
+    recognizer.network.fit(Vectors(features, rng.integers(0, 3, 60)))
     save_checkpoint(recognizer.eval(), folder)
     return recognizer
 
@@ -423,7 +424,7 @@ def test_a_timeline_hears_three_seconds_of_every_second(model_dir: Path, seconds
 def test_a_recording_alone_cannot_be_normalised_per_speaker(tmp_path: Path) -> None:
     recognizer = Recognizer(specification(normalization="speaker"))
     rng = np.random.default_rng(0)
-    recognizer.network.fit(rng.normal(0, 1, (60, 88)).astype(np.float32), rng.integers(0, 3, 60), [])
+    recognizer.network.fit(Vectors(rng.normal(0, 1, (60, 88)).astype(np.float32), rng.integers(0, 3, 60)))
     save_checkpoint(recognizer, tmp_path)
     with pytest.raises(ConfigError, match="normalised per speaker, over many utterances"):
         load(tmp_path)(noise(1.0), 16_000)

@@ -28,10 +28,10 @@ def build(variant: str) -> tuple[nn.Module, int]:
 
 
 def test_every_registered_model_is_tested_here() -> None:
-    elsewhere = {name for name in MODELS if is_fitted_at_once(name)}  # in test_functionals.py
+    elsewhere = {name for name in MODELS if is_fitted_at_once(name)}  # in test_functionals.py, test_linear.py
     elsewhere |= {name for name in MODELS if getattr(MODELS[name], "is_sequence", False)}  # in test_sequence.py
     assert {name for name, _, _ in VARIANTS.values()} | elsewhere == set(MODELS)
-    assert elsewhere == {"svm", "cnn-blstm", "autoencoder-fusion"}
+    assert elsewhere == {"svm", "linear", "cnn-blstm", "autoencoder-fusion"}
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

@@ -44,6 +44,24 @@ class Paper(Strict):
     source: str
 
 
+class Augmentation(Strict):
+    """Augmented copies of each training utterance, made once from the recording and cached; see `affectra.augment`."""
+
+    copies: int = Field(gt=0, le=100)
+    stretch_s: tuple[float, float]  # length of what is cut out, at random
+    speed: float = Field(ge=0, lt=1)  # at most so much faster or slower
+    tilt_db: float = Field(ge=0)  # an octave, deviation
+    equalizer_db: float = Field(ge=0)  # deviation
+    reverb_share: float = Field(ge=0, le=1)  # of the copies
+    noise_share: float = Field(ge=0, le=1)
+    snr_db: tuple[float, float]
+
+    @field_validator("stretch_s", "snr_db", mode="before")
+    @classmethod
+    def _two_numbers(cls, value: Any) -> Any:
+        return tuple(float(v) for v in value) if isinstance(value, list) and len(value) == 2 else value
+
+
 class SegmentPlan(Strict):
     """Stretches of an utterance: length and shifts in s; `frames` is the width of the network's input, zero-padded."""
 
@@ -110,6 +128,7 @@ class Recipe(Strict):
     protocol: Component
     allow_leak: list[str] = []  # kinds of leakage that the protocol is known to have
     seeds: int = Field(gt=0)
+    augmentation: Augmentation | None = None
     segments: SegmentPlan | None = None  # none where the front end gives one vector an utterance
     front_end: Component
     normalization: Literal["none", "utterance", "train", "speaker", "corpus"]

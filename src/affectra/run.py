@@ -51,7 +51,7 @@ def execute(
         AudioError: recordings that are refused.
     """
     claim(plan, resume)
-    cached = _features(plan, say)
+    cached, copies = _features(plan, say)
     threads = n_threads(plan, n_processes)
     labelled = plan.data.labelled
     heard = _listen(plan, say)
@@ -87,7 +87,7 @@ def execute(
         _begin(plan, environment, resume)
         pretraining = _pretraining_jobs(plan, cached, threads)
         run_jobs([job for job in pretraining if not job.is_done], n_processes, lambda job: say(f"{job.last} done"))
-        scores = _run_folds(plan, _jobs(plan, cached, threads, pretraining), n_processes, say)
+        scores = _run_folds(plan, _jobs(plan, cached, copies, threads, pretraining), n_processes, say)
         write_calibration(plan.folder, read_predictions(plan.folder / "predictions.csv"), labelled.classes)
         if scores["complete"] and len(environment["corpora"]) > 1:  # what a space tells of domains is asked across them
             say("reading domains from the embeddings")
@@ -151,7 +151,8 @@ def claim(plan: Plan, resume: bool) -> None:
             raise ConfigError(f"{plan.folder}: was begun with another recipe or other options; give another --out")
 
 
-def _features(plan: Plan, say: Callable[[str], None]) -> dict[str, CachedFrames]:
+def _features(plan: Plan, say: Callable[[str], None]) -> tuple[dict[str, CachedFrames], list[dict[str, CachedFrames]]]:
+    """Frames by utterance, and those of each augmented copy."""
     manifest = _everything(plan)
     corpora = (*plan.data.corpora, *plan.data.pretraining)
     roots = {name: corpus.root for corpus in corpora for name in corpus.manifest["corpus"].unique()}
@@ -159,12 +160,19 @@ def _features(plan: Plan, say: Callable[[str], None]) -> dict[str, CachedFrames]
         Stretch(roots[row["corpus"]] / row["file"], _or(row["start"], 0.0), _or(row["end"], None))
         for row in manifest.to_dict("records")
     ]
+    front_end, augmentation = plan.recipe.front_end.model_dump(), plan.recipe.augmentation
+    n_copies = augmentation.copies if augmentation else 0
     with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True) as progress:
-        task = progress.add_task(f"features of {len(stretches)} utterances", total=len(stretches))
-        front_end = plan.recipe.front_end.model_dump()
-        cached = extract(stretches, front_end, on_done=lambda n: progress.update(task, completed=n))
+        task = progress.add_task(f"features of {len(stretches)} utterances", total=(1 + n_copies) * len(stretches))
+
+        def advance(_: int) -> None:
+            progress.advance(task)
+
+        cached = extract(stretches, front_end, advance)
+        copies = [extract(stretches, front_end, advance, augmentation=augmentation, copy=k) for k in range(n_copies)]
     say(f"features of {len(stretches)} utterances are ready")
-    return dict(zip(_keys(plan), cached, strict=True))
+    keys = _keys(plan)
+    return dict(zip(keys, cached, strict=True)), [dict(zip(keys, copy, strict=True)) for copy in copies]
 
 
 def _everything(plan: Plan) -> pd.DataFrame:
@@ -273,10 +281,16 @@ def _pretraining_jobs(plan: Plan, cached: dict[str, CachedFrames], threads: int)
 
 
 def _jobs(
-    plan: Plan, cached: dict[str, CachedFrames], threads: int, pretraining: Sequence[PretrainingJob]
+    plan: Plan,
+    cached: dict[str, CachedFrames],
+    copies: Sequence[dict[str, CachedFrames]],
+    threads: int,
+    pretraining: Sequence[PretrainingJob],
 ) -> list[FoldJob]:
     manifest = plan.data.labelled.manifest
-    examples = _examples(plan, manifest, utterance_keys(manifest).tolist(), cached)
+    keys = utterance_keys(manifest).tolist()
+    examples = _examples(plan, manifest, keys, cached)
+    augmented = [_examples(plan, manifest, keys, copy) for copy in copies]
 
     def known(keys: Sequence[str]) -> tuple[Example, ...]:
         return tuple(examples[key] for key in keys if examples[key].target != UNKNOWN)
@@ -290,6 +304,7 @@ def _jobs(
             stages=tuple(stage for stage in plan.recipe.stages if stage.data == "train"),
             plan=plan.recipe.training,
             train=tuple(examples[key] for key in fold.train),
+            copies=tuple(copy[key] for copy in augmented for key in fold.train),
             dev=known(fold.dev),
             test=known(fold.test),
             unlabelled=tuple(examples[key].unlabelled() for key in _unheard(fold.train, fold.test, plan)),

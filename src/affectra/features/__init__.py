@@ -9,6 +9,7 @@ from affectra.features.functionals import Functionals
 from affectra.features.leaf_frames import FixedLeaf
 from affectra.features.mel import LogMel, Mfcc
 from affectra.features.spectrogram import Spectrogram
+from affectra.features.voice import VoiceStatistics
 from affectra.features.waveform import Waveform
 from affectra.registry import Registry
 
@@ -19,5 +20,6 @@ FRONT_ENDS.register("log-mel")(LogMel)
 FRONT_ENDS.register("mfcc")(Mfcc)
 FRONT_ENDS.register("leaf")(FixedLeaf)
 FRONT_ENDS.register("waveform")(Waveform)
+FRONT_ENDS.register("voice-statistics")(VoiceStatistics)
 
 __all__ = ["FRONT_ENDS", "Spectrogram"]

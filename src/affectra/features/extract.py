@@ -1,13 +1,17 @@
 """Features of a whole corpus into the cache, one recording at a time."""
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from affectra.audio import read
+from affectra.augment import augment
+from affectra.config import Augmentation
 from affectra.errors import AudioError
 from affectra.features import FRONT_ENDS
 from affectra.features.cache import FrameCache, storage_of
@@ -39,7 +43,12 @@ class CachedFrames:
 
 
 def extract(
-    stretches: Sequence[Stretch], front_end: Mapping[str, Any], on_done: Callable[[int], None] = lambda _: None
+    stretches: Sequence[Stretch],
+    front_end: Mapping[str, Any],
+    on_done: Callable[[int], None] = lambda _: None,
+    *,
+    augmentation: Augmentation | None = None,
+    copy: int = 0,
 ) -> list[CachedFrames]:
     """Compute the frames of each stretch unless the cache has them.
 
@@ -49,12 +58,15 @@ def extract(
         stretches: what to compute.
         front_end: {"name", "options"} from `FRONT_ENDS`.
         on_done: called with the number done so far.
+        augmentation: instead of each recording itself a copy of it, the same one each time.
+        copy: which one.
 
     Raises:
         AudioError: recordings that are refused: the first one's reason, and how many more.
     """
     module = FRONT_ENDS.build(front_end["name"], front_end["options"])
-    cache = FrameCache({**front_end, **storage_of(module)})
+    altered = {"augmentation": augmentation.model_dump(exclude={"copies"}), "copy": copy} if augmentation else {}
+    cache = FrameCache({**front_end, **storage_of(module), **altered})
     hashes: dict[Path, str] = {}
     found, refused = [], []
     for i, stretch in enumerate(stretches):
@@ -66,7 +78,13 @@ def extract(
 
             def compute(stretch: Stretch = stretch) -> Any:
                 recording = read(stretch.audio, module.sample_rate, start_s=stretch.start_s, end_s=stretch.end_s)
-                return module.frames(torch.from_numpy(recording.samples)).numpy()
+                samples = recording.samples
+                if augmentation is not None:
+                    # The number of copies is not in the key: asking for more of them leaves the first ones as they are.
+                    key = f"{hashes[stretch.audio]}/{stretch.start_s}/{stretch.end_s}/{copy}"
+                    seed = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big")
+                    samples = augment(samples, module.sample_rate, augmentation, np.random.default_rng(seed))
+                return module.frames(torch.from_numpy(samples)).numpy()
 
             found.append(CachedFrames(path, cache.ensure(path, compute), digest))
         except AudioError as error:

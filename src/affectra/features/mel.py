@@ -1,31 +1,17 @@
 """Log-mel energies and MFCC: fixed front ends on the mel scale."""
 
-import math
-
 import torch
 from torch import Tensor, nn
 
+from affectra import numpy_frames
 from affectra.errors import ConfigError
 from affectra.features.spectrogram import Spectrogram
-
-POWER_FLOOR = 1e-10  # 140 dB below a full-scale tone of the default window
+from affectra.numpy_frames import POWER_FLOOR, cosines
 
 
 def mel_filters(n_filters: int, sample_rate: int, n_fft: int, lowest_hz: float, highest_hz: float) -> Tensor:
-    """Triangles whose corners are equally spaced on the mel scale `2595 log10(1 + f / 700)`.
-
-    Returns:
-        (filter, bin), bins from 0 Hz to half the sample rate, peaks at most 1; float64.
-    """
-    mels = torch.linspace(_mel(lowest_hz), _mel(highest_hz), n_filters + 2, dtype=torch.float64)
-    corners = 700 * (10 ** (mels / 2595) - 1)
-    bins = torch.linspace(0, sample_rate / 2, n_fft // 2 + 1, dtype=torch.float64)
-    low, peak, high = corners[:-2, None], corners[1:-1, None], corners[2:, None]
-    return torch.minimum((bins - low) / (peak - low), (high - bins) / (high - peak)).clamp_min(0)
-
-
-def _mel(frequency_hz: float) -> float:
-    return 2595 * math.log10(1 + frequency_hz / 700)
+    """`numpy_frames.mel_filters` as a tensor: (filter, bin), float64."""
+    return torch.from_numpy(numpy_frames.mel_filters(n_filters, sample_rate, n_fft, lowest_hz, highest_hz))
 
 
 class LogMel(nn.Module):
@@ -125,10 +111,8 @@ class Mfcc(LogMel):
         )  # fmt: skip
         if not 1 <= n_coefficients <= n_filters:
             raise ConfigError(f"mfcc: needs 1 <= n_coefficients <= n_filters={n_filters}, found {n_coefficients}")
-        bands, orders = torch.arange(n_filters, dtype=torch.float64), torch.arange(n_coefficients, dtype=torch.float64)
-        cosines = torch.cos(math.pi / n_filters * (bands[:, None] + 0.5) * orders) * math.sqrt(2 / n_filters)
-        cosines[:, 0] /= math.sqrt(2)
-        self.register_buffer("cosines", cosines.float(), persistent=False)
+        matrix = torch.from_numpy(cosines(n_filters, n_coefficients)).float()
+        self.register_buffer("cosines", matrix, persistent=False)
         self.cosines: Tensor
         self.n_features = n_coefficients
 

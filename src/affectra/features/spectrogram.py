@@ -8,10 +8,7 @@ from torch import Tensor, nn
 
 from affectra import segments
 from affectra.errors import ConfigError
-
-MU = 255.0  # mu-law companding, Li et al. 2018
-LOG_FLOOR = 1e-5  # linear magnitude; about -150 dB below a full-scale tone of a 40 ms window
-FRAMES_PER_CHUNK = 128  # FFT input of a chunk stays in the cache of one core
+from affectra.numpy_frames import FRAMES_PER_CHUNK, LOG_FLOOR, MU, taper
 
 Window = Literal["hamming", "hann"]
 Compression = Literal["mu-law", "log", "none"]
@@ -86,8 +83,7 @@ class Spectrogram(nn.Module):
         self.n_fft, self.n_bins, self.pool_bins = n_fft, n_bins, pool_bins
         self.compression, self.peak = compression, peak
         self.n_features = n_bins // pool_bins
-        make = torch.hamming_window if window == "hamming" else torch.hann_window
-        self.register_buffer("taper", make(window_length), persistent=False)
+        self.register_buffer("taper", torch.from_numpy(taper(window, window_length)), persistent=False)
         self.taper: Tensor
 
     @property

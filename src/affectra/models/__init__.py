@@ -1,19 +1,21 @@
 """Models: from features to scores, by name; each returns an `Output`.
 
-Most are networks that training takes through epochs. One with a method `fit(features, targets, groups)` is fitted at
-once, to one vector an utterance; see `Svm`.
+Most are networks that training takes through epochs. One with a method `fit(vectors)` is fitted at once, to one vector
+an utterance; see `Svm` and `Linear`.
 """
 
 from affectra.models.attention_cnn import AttentionCnn
 from affectra.models.autoencoder_fusion import AutoencoderFusion
 from affectra.models.cnn_blstm import CnnBlstm
 from affectra.models.layers import Output
+from affectra.models.linear import Linear
 from affectra.models.svm import Svm
 from affectra.registry import Registry
 
 MODELS: Registry = Registry("model")
 MODELS.register("attention-cnn")(AttentionCnn)
 MODELS.register("svm")(Svm)
+MODELS.register("linear")(Linear)
 MODELS.register("cnn-blstm")(CnnBlstm)
 MODELS.register("autoencoder-fusion")(AutoencoderFusion)
 
@@ -28,4 +30,4 @@ def is_fitted_at_once(name: str) -> bool:
     return hasattr(MODELS[name], "fit")
 
 
-__all__ = ["MODELS", "AttentionCnn", "AutoencoderFusion", "CnnBlstm", "Output", "Svm", "is_fitted_at_once"]
+__all__ = ["MODELS", "AttentionCnn", "AutoencoderFusion", "CnnBlstm", "Linear", "Output", "Svm", "is_fitted_at_once"]

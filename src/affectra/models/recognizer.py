@@ -181,17 +181,47 @@ def load_checkpoint(folder: str | Path) -> Recognizer:
     Raises:
         CheckpointError: a file is missing or damaged, or does not fit the other.
     """
+    return load_networks(folder)[0]
+
+
+def load_networks(folder: str | Path) -> list[Recognizer]:
+    """As `load_checkpoint`, all networks of an exported model: of several, model.safetensors has `<k>.<name>`.
+
+    Raises:
+        CheckpointError: a file is missing or damaged, or does not fit the other.
+    """
     folder = Path(folder)
     specification = read_specification(folder)
     if not (folder / "model.safetensors").is_file():
         raise CheckpointError(f"{folder}: no model.safetensors here; expected a fold of a run directory")
+    n_networks = specification.provenance.get("n_networks", 1)
+    try:
+        weights = load_file(folder / "model.safetensors")
+        parts = [weights] if n_networks == 1 else _parts(weights, n_networks)
+    except (SafetensorError, ValueError, TypeError) as error:
+        first = str(error).splitlines()[0]
+        raise CheckpointError(f"{folder}/model.safetensors: damaged or not of this model.json: {first}") from error
+    return [_rebuild(specification, part, folder) for part in parts]
+
+
+def _parts(weights: dict[str, Tensor], n_networks: int) -> list[dict[str, Tensor]]:
+    parts: list[dict[str, Tensor]] = [{} for _ in range(n_networks)]
+    for name, tensor in weights.items():
+        number, _, rest = name.partition(".")
+        if not (number.isdigit() and int(number) < n_networks):
+            raise ValueError(f"{name} is of none of its {n_networks} networks")
+        parts[int(number)][rest] = tensor
+    return parts
+
+
+def _rebuild(specification: Specification, weights: dict[str, Tensor], folder: Path) -> Recognizer:
     try:
         recognizer = Recognizer(specification)
     except (*DAMAGE, ConfigError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise CheckpointError(f"{folder}/model.json: damaged or not a model: {reason}") from error
     try:
-        recognizer.load_state_dict(load_file(folder / "model.safetensors"))
+        recognizer.load_state_dict(weights)
     except (SafetensorError, RuntimeError) as error:
         first = str(error).splitlines()[0]
         raise CheckpointError(f"{folder}/model.safetensors: damaged or not of this model.json: {first}") from error

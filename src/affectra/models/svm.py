@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from affectra.errors import ConfigError
 from affectra.metrics import unweighted_average_recall
 from affectra.models.layers import Output
+from affectra.models.vectors import Vectors
 
 Kernel = Literal["rbf", "linear"]
 Gamma = Literal["auto", "scale"] | float
@@ -81,15 +82,8 @@ class Svm(nn.Module):
         self.register_buffer("present", torch.zeros(0, dtype=torch.int64))
         self.register_buffer("gamma", torch.ones((), dtype=torch.float64))
 
-    def fit(
-        self, features: npt.NDArray[np.float32], targets: npt.NDArray[np.int64], groups: Sequence[str]
-    ) -> Mapping[str, Any]:
+    def fit(self, part: Vectors) -> Mapping[str, Any]:
         """Fit to a training part; the same data gives the same machine.
-
-        Args:
-            features: (utterance, n_features), scaled.
-            targets: (utterance,), index of the class.
-            groups: (utterance,), its speaker: what stays on one side when C is chosen.
 
         Returns:
             The options that are settled now: the C that was chosen, if it was.
@@ -97,11 +91,12 @@ class Svm(nn.Module):
         Raises:
             ConfigError: one class alone, or C is to be chosen with an unknown speaker or one speaker alone.
         """
+        features, targets = part.features, part.targets
         if len(set(targets.tolist())) < 2:
             raise ConfigError("svm: the training part has one class alone; it needs two")
         settled = {}
         if self.c_candidates:
-            self.c = self._choose_c(features, targets, np.asarray(groups))
+            self.c = self._choose_c(features, targets, np.asarray(part.groups))
             settled = {"c": self.c, "c_candidates": []}
         machine = self._machine(self.c).fit(features, targets)
         self.present = torch.from_numpy(machine.classes_.astype(np.int64))

@@ -19,6 +19,7 @@ from affectra.features.normalization import Statistics
 from affectra.files import atomic_path, write_json
 from affectra.models import is_fitted_at_once
 from affectra.models.recognizer import Recognizer, load_checkpoint, save_checkpoint
+from affectra.models.vectors import Vectors
 from affectra.segments import pool_segments
 from affectra.specification import Specification
 from affectra.training.data import UNKNOWN, Example, SegmentDataset, Utterance, group_statistics, test_loader
@@ -88,6 +89,7 @@ class FoldJob:
         stages: on the fold's own training part, before the last one.
         plan: how to train it; None for a model that is fitted at once.
         train: utterances to learn from.
+        copies: of these, augmented; learnt from as well.
         dev: utterances to watch; may be empty.
         test: utterances to predict.
         unlabelled: those of `test` whose corpora training has not, without their labels, where the plan wants them.
@@ -102,6 +104,7 @@ class FoldJob:
     stages: tuple[Stage, ...]
     plan: TrainingPlan | None
     train: tuple[Example, ...]
+    copies: tuple[Example, ...]
     dev: tuple[Example, ...]
     test: tuple[Example, ...]
     unlabelled: tuple[Utterance, ...]
@@ -144,7 +147,16 @@ class FoldJob:
             heard = self.unlabelled if training.unlabelled_batch_size else ()
             train_stage(
                 StageJob(
-                    folder, name, self.seed, self.fold, self.specification, training, self.train, self.dev, heard, start
+                    folder,
+                    name,
+                    self.seed,
+                    self.fold,
+                    self.specification,
+                    training,
+                    (*self.train, *self.copies),
+                    self.dev,
+                    heard,
+                    start,
                 ),
                 groups,
             )
@@ -167,11 +179,16 @@ def check_fitting(model: str, plan: TrainingPlan | None) -> None:
 def _fit(job: FoldJob, groups: Mapping[str, Statistics]) -> Recognizer:
     """A model that is fitted at once; what it settled itself stands in its checkpoint as if it had been given."""
     recognizer = Recognizer(job.specification)
-    recognizer.normalization.fit(example.load() for example in job.train)
-    features = np.stack([recognizer.whole_features(e.load(), groups.get(e.key)) for e in job.train])
-    targets = np.array([example.target for example in job.train])
-    speakers = [f"{e.corpus}/{e.speaker}" if e.speaker else "" for e in job.train]
-    settled = recognizer.network.fit(features, targets, speakers)
+    heard = (*job.train, *job.copies)
+    recognizer.normalization.fit(example.load() for example in heard)
+    part = Vectors(
+        features=np.stack([recognizer.whole_features(e.load(), groups.get(e.key)) for e in heard]),
+        targets=np.array([example.target for example in heard]),
+        groups=[example.domain("speaker") for example in heard],
+        corpora=[example.corpus for example in heard],
+        auxiliary=np.array([example.auxiliary for example in heard]),
+    )
+    settled = recognizer.network.fit(part)
     model = job.specification.model
     options = {**model["options"], **settled}
     recognizer.specification = replace(job.specification, model={**model, "options": options})

@@ -1,0 +1,122 @@
+"""Logistic regression on one vector an utterance: emotion, arousal and valence, fitted at once."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from sklearn.linear_model import LogisticRegression
+from torch import Tensor, nn
+
+from affectra.errors import ConfigError
+from affectra.models.layers import Output
+from affectra.models.vectors import Vectors
+
+MAX_ITERATIONS = 2000
+
+
+class Linear(nn.Module):
+    """One linear layer each for the classes and for the binary tasks beside them.
+
+    Every corpus has the same say, and in it every class; so a large corpus, or one that says "anger" more often, does
+    not decide for all. The binary tasks learn from utterances of other classes too.
+
+    With `quadrants`, what arousal and valence say of a class is added to its score: `weight x (log P(arousal of the
+    class) + log P(valence of the class))`.
+
+    Args:
+        n_features: of the vector.
+        n_classes: scores per example.
+        n_auxiliary: binary tasks; with `quadrants` arousal and valence, in this order.
+        penalty: of half the squared weights, against the mean loss of an example.
+        limit: features are cut off at this many deviations, so that no oddity of a recording decides alone.
+        quadrants: whether each class, in their order, is of high arousal and of positive valence; none leaves it out.
+        quadrant_weight: of that addition.
+
+    Shape:
+        - features: (batch, n_features, 1)
+        - output: see `Output`; the embedding is (batch, n_features), what the layers read
+
+    Raises:
+        ConfigError: quadrants of another number of classes, or without the two tasks.
+    """
+
+    def __init__(
+        self,
+        n_features: int,
+        n_classes: int,
+        *,
+        n_auxiliary: int = 0,
+        penalty: float = 0.06,
+        limit: float = 4.0,
+        quadrants: Sequence[Sequence[bool]] = (),
+        quadrant_weight: float = 0.5,
+    ) -> None:
+        super().__init__()
+        if not (0 < penalty < float("inf") and limit > 0):
+            raise ConfigError(f"linear: penalty and limit are numbers above 0, found {penalty} and {limit}")
+        if quadrants and (len(quadrants) != n_classes or n_auxiliary != 2 or any(len(q) != 2 for q in quadrants)):
+            raise ConfigError(
+                f"linear: quadrants are [high arousal, positive valence] of each of the {n_classes} classes, and need "
+                f"auxiliary: [arousal, valence]; found {list(quadrants)} and {n_auxiliary} auxiliary tasks"
+            )
+        self.penalty, self.limit, self.quadrant_weight = penalty, limit, quadrant_weight
+        self.classify = nn.Linear(n_features, n_classes)
+        self.sides = nn.Linear(n_features, n_auxiliary) if n_auxiliary else None
+        signs = torch.tensor(quadrants, dtype=torch.float32) * 2 - 1 if quadrants else torch.zeros(0, 2)
+        self.register_buffer("signs", signs, persistent=False)
+        self.signs: Tensor
+
+    def forward(self, features: Tensor, n_frames: Tensor | None = None) -> Output:
+        """Scores and embedding of a batch."""
+        del n_frames
+        embedding = features[:, :, 0].clamp(-self.limit, self.limit)
+        scores = self.classify(embedding)
+        sides = None if self.sides is None else self.sides(embedding)
+        if len(self.signs) and sides is not None:
+            agreement = nn.functional.logsigmoid(sides[:, None] * self.signs)  # (batch, class, task)
+            scores = scores.log_softmax(-1) + self.quadrant_weight * agreement.sum(-1)
+        return Output(scores, embedding, None, None, sides)
+
+    @torch.no_grad()
+    def fit(self, part: Vectors) -> Mapping[str, Any]:
+        """Fit to a training part; the same data gives the same weights.
+
+        Raises:
+            ConfigError: a class of the task, or a side of a binary one, has no utterance.
+        """
+        features = part.features.clip(-self.limit, self.limit)
+        corpora = np.asarray(part.corpora if len(part.corpora) else [""] * len(features))
+        layers = [(self.classify, part.targets, len(self.classify.bias))]
+        if self.sides is not None:
+            layers += [(self.sides, side, 2) for side in part.auxiliary.T]
+        for k, (layer, targets, n_classes) in enumerate(layers):
+            known = targets >= 0
+            present = set(targets[known].tolist())
+            if present != set(range(n_classes)):
+                missing = sorted(set(range(n_classes)) - present)
+                raise ConfigError(f"linear: the training part has no utterance of class {missing[0]}")
+            weights, bias = self._regress(features[known], targets[known], corpora[known])
+            if layer is self.classify:
+                if n_classes == 2:  # scikit-learn gives the log-odds of the second alone
+                    weights, bias = np.concatenate([-weights, weights]) / 2, np.concatenate([-bias, bias]) / 2
+                layer.weight.copy_(torch.from_numpy(weights))
+                layer.bias.copy_(torch.from_numpy(bias))
+            else:
+                layer.weight[k - 1].copy_(torch.from_numpy(weights[0]))
+                layer.bias[k - 1].copy_(torch.from_numpy(bias)[0])
+        return {}
+
+    def _regress(
+        self, features: npt.NDArray[np.float32], targets: npt.NDArray[np.int64], corpora: npt.NDArray[np.str_]
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        _, cells, counts = np.unique(
+            np.stack([np.unique(corpora, return_inverse=True)[1], targets]), axis=1, return_inverse=True,
+            return_counts=True,
+        )  # fmt: skip
+        weights = 1 / counts[cells.ravel()]
+        machine = LogisticRegression(C=1 / self.penalty, max_iter=MAX_ITERATIONS)
+        # float64: lbfgs stops early on single precision.
+        machine.fit(features.astype(np.float64), targets, sample_weight=weights / weights.sum())
+        return machine.coef_, machine.intercept_
