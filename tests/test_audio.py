@@ -100,7 +100,6 @@ RANDOM = np.random.default_rng(2).bytes(5000)
 
 NOT_AUDIO = "not audio"
 DAMAGED = "damaged or of an unknown variety"
-UNSUPPORTED = "is not supported yet, expected wav, flac, ogg, opus, mp3 or aiff"
 
 # Kind of file -> its bytes, and what the one line says about it.
 REFUSED: dict[str, tuple[bytes, str]] = {
@@ -117,9 +116,9 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "mac resource fork": (b"\0\x05\x16\x07\0\x02\0\0Mac OS X" + bytes(4000), NOT_AUDIO),
     "an ID3 tag alone": (ID3, NOT_AUDIO),
     "video in RIFF": (b"RIFF" + struct.pack("<I", 100) + b"AVI " + bytes(96), DAMAGED),
-    "m4a": (b"\0\0\0\x20ftypM4A " + RANDOM, "m4a or mp4 " + UNSUPPORTED),
-    "webm": (b"\x1a\x45\xdf\xa3" + RANDOM, "webm or Matroska " + UNSUPPORTED),
-    "aac": (b"\xff\xf1\x50\x80" + RANDOM, "aac " + UNSUPPORTED),
+    "m4a": (b"\0\0\0\x20ftypM4A " + RANDOM, r"index \(moov\) is missing"),
+    "webm": (b"\x1a\x45\xdf\xa3" + RANDOM, "webm or Matroska file is damaged"),
+    "aac": (b"\xff\xf1\x50\x80" + RANDOM, "aac file .*damaged"),
     "au": (encode(PCM, RATE, "AU"), "AU is not supported"),
     "caf": (encode(PCM, RATE, "CAF"), "CAF is not supported"),
     "wav cut before its form": (WHOLE[:12], DAMAGED),
@@ -487,6 +486,24 @@ def test_channels_are_averaged(tmp_path: Path) -> None:
         np.testing.assert_allclose(read(path, RATE).samples, (low + (n_channels - 1) * high) / n_channels, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", CODECS)
+def test_a_recording_longer_than_allowed_is_refused_and_one_as_long_is_read(name: str, tmp_path: Path) -> None:
+    path = written(tmp_path, encode(speechlike(3 * RATE), RATE, *CODECS[name]))
+    assert len(read(path, RATE, max_duration_s=3.0).samples) == 3 * RATE
+    for attempt in (lambda: read(path, RATE, max_duration_s=2.9), lambda: list(blocks(path, RATE, max_duration_s=2.9))):
+        with pytest.raises(AudioError, match=r"longer than 2.9 s, the most that is taken here; cut it") as error:
+            attempt()
+        only_line(path, error)
+
+
+def test_a_recording_of_unknown_length_is_refused_while_it_is_decoded(tmp_path: Path) -> None:
+    path = written(tmp_path, flac_of_unknown_length())
+    stream = blocks(path, RATE, block_s=0.05, max_duration_s=0.3)
+    assert sum(len(next(stream)) for _ in range(6)) == 0.3 * RATE
+    with pytest.raises(AudioError, match=r"longer than 0\.3 s"):
+        next(stream)
+
+
 def test_clipping_is_seen_in_one_channel_before_mixing_and_resampling(tmp_path: Path) -> None:
     clipped = np.clip(tone(150, 48000, amplitude=2.0), -1, 1)
     path = written(tmp_path, encode(np.stack([clipped, tone(150, 48000, amplitude=0.1)], axis=1), 48000, "WAV"))
@@ -514,7 +531,8 @@ def test_the_flags_of_a_stream_do_not_depend_on_the_blocks(position: int, tmp_pa
 
 
 def test_the_suffixes_are_those_of_the_formats_that_can_be_read() -> None:
-    assert {suffix.strip(".") for suffix in AUDIO_SUFFIXES} == {*CODECS, "aif"}
+    media = {"m4a", "mp4", "mov", "3gp", "aac", "webm", "mkv", "amr"}  # see test_media.py
+    assert {suffix.strip(".") for suffix in AUDIO_SUFFIXES} == {*CODECS, "aif", *media}
 
 
 # Memory

@@ -13,7 +13,8 @@ import pytest
 import soundfile
 
 from affectra.cli import main
-from affectra.models.recognizer import Recognizer, Specification, save_checkpoint
+from affectra.models.recognizer import Recognizer, save_checkpoint
+from affectra.specification import Specification
 
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 123\n"
 

@@ -45,7 +45,7 @@ def test_help_imports_nothing_heavy() -> None:
         (["doctor", "ravdes", "--root", "."], "did you mean 'ravdess'"),
         (["report", "nowhere"], "nowhere"),
         (["predict", "a.wav", "--model", "nowhere"], "nowhere"),
-        (["predict", "a.wav"], "--model"),
+        (["predict", "a.wav", "--model", "affectra-bass"], "did you mean 'affectra-base'"),
         (["predict", "a.wav", "--model", "x", "--format", "xml"], "xml"),
     ],
 )  # fmt: skip

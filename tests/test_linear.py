@@ -1,4 +1,4 @@
-"""Logistic regression fitted at once: what scikit-learn says, equal say for every corpus, arousal and valence beside."""
+"""Logistic regression fitted at once: what scikit-learn says, every corpus alike, arousal and valence beside."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,9 @@ QUADRANTS = [[True, False], [True, True], [False, True], [False, False]]
 def blobs(n_classes: int, n: int = 240, n_features: int = 5) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(3)
     targets = rng.integers(0, n_classes, n)
-    return (rng.normal(0, 1, (n, n_features)) + 1.5 * np.eye(n_classes, n_features)[targets]).astype(np.float32), targets
+    return (rng.normal(0, 1, (n, n_features)) + 1.5 * np.eye(n_classes, n_features)[targets]).astype(
+        np.float32
+    ), targets
 
 
 def probabilities(model: Linear, features: np.ndarray) -> np.ndarray:
@@ -89,7 +91,7 @@ def test_what_cannot_be_fitted_or_built_is_said() -> None:
     features, targets = blobs(3)
     with pytest.raises(ConfigError, match="no utterance of class 2"):
         Linear(5, 3).fit(Vectors(features, targets.clip(0, 1)))
-    with pytest.raises(ConfigError, match="quadrants are .* of each of the 3 classes"):
+    with pytest.raises(ConfigError, match="of each of the 3 classes"):
         Linear(5, 3, n_auxiliary=2, quadrants=QUADRANTS)
     with pytest.raises(ConfigError, match="need auxiliary"):
         Linear(5, 4, quadrants=QUADRANTS)

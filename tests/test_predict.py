@@ -12,12 +12,15 @@ import pytest
 import soundfile
 
 import affectra
-from affectra.calibration import Calibration, fit_temperature
+from affectra.calibration import BinaryCalibration, Calibration, TrainingSpace, fit_temperature
 from affectra.cli import main
 from affectra.config import load_recipe
+from affectra.enrolment import fit_bias
 from affectra.errors import CheckpointError, ConfigError
-from affectra.models.recognizer import Recognizer, Specification, save_checkpoint
-from affectra.predict import STRETCH_S, load
+from affectra.models.recognizer import Recognizer, load_checkpoint, save_checkpoint
+from affectra.predict import STRETCH_S, Model, load, shipped_models
+from affectra.specification import Specification
+from hearing import Ear, hearing
 
 CLASSES = ("anger", "happiness", "neutral", "sadness")
 
@@ -59,7 +62,8 @@ def test_python_names_of_the_contract(model_dir: Path) -> None:
     assert answer.arousal is None and answer.valence is None
     windows = model.timeline(samples, 16_000)
     assert windows[0].start == 0 and windows[-1].end == pytest.approx(3.0)
-    assert all(a.start < b.start for a, b in pairwise(windows))
+    assert all(a.end < b.end for a, b in pairwise(windows))
+    assert affectra.Model.from_pretrained(model_dir)(samples, 16_000) == answer
 
 
 def test_the_csv_has_the_columns_of_the_contract(
@@ -88,14 +92,12 @@ def test_json_says_the_same_and_classes_restrict(
     assert "unknown class 'joy'" in capsys.readouterr().err
 
 
-def test_a_timeline_has_a_row_for_each_window(
+def test_a_timeline_has_a_row_for_each_second(
     model_dir: Path, recording: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["predict", str(recording), "--model", str(model_dir), "--format", "json", "--timeline"]) == 0
     rows = json.loads(capsys.readouterr().out)
-    starts = [row["start"] for row in rows]
-    assert starts == pytest.approx([0.4 * i for i in range(len(rows))]) and rows[-1]["end"] == pytest.approx(3.0)
-    assert len(rows) > 2 and all(row["start"] < row["end"] for row in rows)
+    assert [(row["start"], row["end"]) for row in rows] == [(0, 1), (0, 2), (0, 3)]
 
 
 def test_one_bad_file_never_stops_the_rest(
@@ -143,20 +145,136 @@ def test_rate_and_channels_do_not_matter(model_dir: Path, tmp_path: Path) -> Non
     assert [stereo.scores[name] for name in CLASSES] == pytest.approx([mono.scores[name] for name in CLASSES], abs=1e-4)
 
 
-def test_a_long_recording_in_stretches_gives_the_windows_of_the_whole(model_dir: Path) -> None:
-    rng = np.random.default_rng(0)
-    n_samples = int(16_000 * (2.2 * STRETCH_S + 1.234))
-    samples = (0.1 * rng.standard_normal(n_samples)).astype(np.float32)
-    model = load(model_dir)
-    recognizer = model.recognizers[0]
+@pytest.mark.parametrize(
+    ("seconds", "stretches"),
+    [(0.3, [0.3]), (30.0, [30.0]), (32.9, [32.9]), (33.0, [30.0, 3.0]), (95.5, [30.0, 30.0, 30.0, 5.5])],
+)
+def test_a_recording_is_heard_in_stretches_none_of_which_is_a_scrap(seconds: float, stretches: list[float]) -> None:
+    model, ear = hearing()
+    samples = wandering(seconds)
+    answer = model(samples, 16_000)
+    assert [len(heard) / 16_000 for heard in ear.heard] == pytest.approx(stretches)
+    np.testing.assert_array_equal(np.concatenate(ear.heard), samples)
+    rows = [ear(heard).probabilities for heard in list(ear.heard)]
+    expected = np.average(rows, axis=0, weights=stretches)
+    assert list(answer.scores.values()) == pytest.approx(expected, abs=1e-9)
+    assert (answer.start, answer.end) == (0.0, pytest.approx(seconds))
+
+
+def wandering(seconds: float) -> np.ndarray:
+    n = round(seconds * 16_000)
+    return (0.2 * np.random.default_rng(0).standard_normal(n) * (1 + np.arange(n) / n)).clip(-0.9, 0.9).astype("f4")
+
+
+def test_a_file_in_blocks_is_the_array_at_once(tmp_path: Path) -> None:
+    samples = wandering(2 * STRETCH_S + 11.3)
+    soundfile.write(tmp_path / "long.wav", samples, 16_000, subtype="FLOAT")
+    assert hearing()[0].recognize_file(tmp_path / "long.wav") == hearing()[0](samples, 16_000)
+
+
+def test_an_utterance_is_heard_as_in_training(model_dir: Path) -> None:
     import torch
 
+    samples = wandering(7.3)
+    recognizer = load_checkpoint(model_dir)
     frames = recognizer.front_end.frames(torch.from_numpy(samples)).numpy().astype(np.float16)
-    whole = recognizer.recognize(frames)
-    windows = model.timeline(samples, 16_000)
-    assert len(windows) == len(whole.starts)
-    np.testing.assert_allclose([w.start for w in windows], [s * 0.02 for s in whole.starts], atol=1e-9)
-    np.testing.assert_allclose([w.scores["anger"] for w in windows], whole.segment_probabilities[:, 0], atol=1e-5)
+    scores = load(model_dir)(samples, 16_000).scores
+    assert list(scores.values()) == pytest.approx(recognizer.recognize(frames).probabilities, abs=1e-9)
+
+
+# --- knowing when not to answer
+
+
+def test_too_little_confidence_is_unknown_and_the_scores_stay() -> None:
+    samples = wandering(3.0)
+    sure, _ = hearing()
+    confidence = sure(samples, 16_000).confidence
+    for threshold, expected in ((confidence - 1e-6, False), (confidence + 1e-6, True)):
+        doubtful, _ = hearing(calibration=Calibration(1.0, abstain_below=threshold))
+        answer = doubtful(samples, 16_000)
+        assert (answer.emotion == "unknown") is expected and answer.flags == ()
+        assert answer.scores == sure(samples, 16_000).scores
+        assert doubtful(samples, 16_000, abstain=False).emotion != "unknown"
+
+
+def test_a_sound_without_speech_is_unknown() -> None:
+    shares = {"speech": 0.06, "music": 0.04}
+    for sound, share in shares.items():
+        model, _ = hearing(speech_share=lambda samples, rate, share=share: share)
+        answer = model(wandering(2.0), 16_000)
+        assert (answer.emotion == "unknown", answer.flags) == ((sound == "music"), ("no_speech",) * (sound == "music"))
+        assert all(("no_speech" in w.flags) == (sound == "music") for w in model.timeline(wandering(2.0), 16_000))
+
+
+def test_speech_in_a_part_of_a_long_recording_counts_by_length() -> None:
+    model, _ = hearing(speech_share=lambda samples, rate: 1.0 if len(samples) < 10 * rate else 0.0)
+    assert "no_speech" not in model(wandering(34.0), 16_000).flags  # 4 s of 34
+    assert "no_speech" in model(wandering(5 * 30 + 4.0), 16_000).flags  # 4 s of 154
+
+
+def test_what_is_unlike_training_is_flagged_and_its_scores_are_softer() -> None:
+    samples = wandering(3.0)
+    plain, ear = hearing()
+    embedding = ear(samples).embedding.astype(np.float64)
+    near = TrainingSpace(embedding[None] + 0.01, np.eye(2), threshold=1.0)
+    far = TrainingSpace(embedding[None] + 4.0, np.eye(2), threshold=1.0)
+    answers = {}
+    for name, space in (("near", near), ("far", far)):
+        model, _ = hearing(calibration=Calibration(1.0, distance_power=1.0, space=space))
+        answers[name] = model(samples, 16_000)
+    assert answers["near"].flags == () and answers["near"].scores == plain(samples, 16_000).scores
+    assert answers["far"].flags == ("out_of_domain",) and answers["far"].confidence < answers["near"].confidence
+    assert answers["far"].emotion == answers["near"].emotion
+
+
+def test_a_calibration_of_another_model_is_named() -> None:
+    space = TrainingSpace(np.zeros((4, 7)), np.eye(7), threshold=1.0)
+    model, _ = hearing(calibration=Calibration(1.0, space=space))
+    with pytest.raises(CheckpointError, match=r"model ear: its calibration\.json belongs to another model"):
+        model(wandering(1.0), 16_000)
+
+
+def test_arousal_and_valence_are_calibrated_and_averaged() -> None:
+    ear = Ear({"arousal": 0.25, "valence": 0.6})
+    model = Model(ear, "ear", Calibration(1.0, arousal=BinaryCalibration(2.0, 0.0)))
+    for seconds in (1.0, 40.0):
+        answer = model(wandering(seconds), 16_000)
+        assert (answer.arousal, answer.valence) == (pytest.approx(0.1), pytest.approx(0.6))
+
+
+def test_a_voice_is_enrolled_from_its_neutral_recordings(tmp_path: Path) -> None:
+    level = {"anger": 0.1, "happiness": 0.1, "neutral": 0.6, "sadness": 0.2}
+    model, _ = hearing(calibration=Calibration(1.0, neutral=level))
+    clips = []
+    for k in range(3):
+        clips.append(tmp_path / f"{k}.wav")
+        soundfile.write(clips[-1], wandering(1.0 + k), 16_000, subtype="FLOAT")
+    mine = model.enrolled(clips)
+    bias = fit_bias([list(model.recognize_file(clip).scores.values()) for clip in clips], list(level.values()))
+    assert np.abs(bias).max() > 0.1
+    shifted = np.array(list(model.recognize_file(clips[0]).scores.values())) * np.exp(bias)
+    assert list(mine.recognize_file(clips[0]).scores.values()) == pytest.approx(shifted / shifted.sum())
+    assert mine.timeline_of_file(clips[0])[0].scores["neutral"] == pytest.approx((shifted / shifted.sum())[2])
+    assert model.enrolment is None
+    with pytest.raises(ConfigError, match="no level for neutral speech"):
+        hearing()[0].enrolled(clips)
+
+
+# --- where models come from
+
+
+def test_a_shipped_model_is_found_by_its_name(model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(model_dir, tmp_path / "affectra-base")
+    (tmp_path / "affectra-base" / "MODEL_CARD.md").write_text("# affectra-base\n")
+    (tmp_path / "unfinished").mkdir()
+    monkeypatch.setattr("affectra.predict.SHIPPED", tmp_path)
+    assert shipped_models() == ["affectra-base"]
+    model = load("affectra-base")
+    assert (model.name, model.card, model.licence) == ("affectra-base", "# affectra-base\n", None)
+    with pytest.raises(CheckpointError, match=r"unknown model 'afectra-base'; did you mean 'affectra-base'\?"):
+        load("afectra-base")
+    with pytest.raises(CheckpointError, match=r"some/where: no such folder; give a run directory or .*model\.json$"):
+        load("some/where")
 
 
 def test_a_run_directory_is_the_mean_of_its_folds(tmp_path: Path) -> None:

@@ -4,13 +4,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["load"]
+__all__ = ["Model", "load"]
 
 if TYPE_CHECKING:
-    from affectra.predict import load
+    from affectra.predict import Model, load
 
 
 def __getattr__(name: str) -> Any:
-    if name == "load":  # imported on first use: torch takes seconds, and lower rooms must not see a higher one
-        return importlib.import_module("affectra.predict").load
+    if name in __all__:  # imported on first use: what hears takes time, and lower rooms must not see a higher one
+        return getattr(importlib.import_module("affectra.predict"), name)
     raise AttributeError(f"module 'affectra' has no attribute {name!r}")

@@ -5,7 +5,7 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,19 +15,20 @@ import soxr
 
 from affectra.containers import Spliced, read_container, tag_length
 from affectra.errors import AudioError
+from affectra.media import MEDIA_SUFFIXES, MediaSound, media_kind, open_media
 
-AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif")
+AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif", *MEDIA_SUFFIXES)
 
 _FORMATS = {"WAV": "wav", "WAVEX": "wav", "RF64": "wav", "FLAC": "flac", "OGG": "ogg", "MP3": "mp3", "AIFF": "aiff"}
 _SEEKABLE = ("wav", "aiff", "flac")  # libsndfile lands on other samples in ogg, and on changed ones in opus and mp3
-_EXPECTED = "expected wav, flac, ogg, opus, mp3 or aiff"
+_EXPECTED = "expected wav, flac, ogg, opus, mp3, aiff, m4a, aac, webm or mp4"
 
 # Ours. Below 1 kHz no speech is left: such a rate is a damaged header, and obeying it would inflate the samples.
 _MIN_SAMPLE_RATE = 1000
 _BLOCK_S = 10.0
 _LOUDEST = 100.0  # floats far beyond full scale are integers that nobody scaled
 _MAX_BLOCK_VALUES = 1 << 24  # samples times channels held at once: 64 MiB, whatever rate and channels a header claims
-_UNKNOWN_LENGTH = 1 << 62  # libsndfile gives 2**63 - 1 frames when a FLAC header does not say
+_NO_END = 1 << 62  # frames where no header says how many; libsndfile gives 2**63 - 1 for such a FLAC file
 _SHORT_S = 0.1  # missing end that counts as cut off; mp3 headers are inexact by a frame or two
 
 # Ours. -70 dBFS is about 10 steps of 16 bit, under the noise floor of any microphone in a room.
@@ -45,9 +46,9 @@ class AudioInfo:
         path: the file.
         sample_rate: Hz.
         n_channels: channels.
-        n_frames: samples per channel that are there (of mp3 and cut FLAC: that the header announces).
+        n_frames: samples per channel that are there (of mp3, mp4, webm and cut FLAC: that the header announces).
         duration_s: `n_frames / sample_rate`.
-        format: wav, flac, ogg, opus, mp3 or aiff, by content and not by name.
+        format: wav, flac, ogg, opus, mp3, aiff, mp4 (m4a, mov, 3gp), webm (mkv), aac or amr, by content, not by name.
         truncated: a WAV or AIFF file whose samples reach beyond its end (compressed formats: see `read`).
     """
 
@@ -78,14 +79,15 @@ class Recording:
 def probe(path: str | Path) -> AudioInfo:
     """Read a recording's header and check its container, without decoding it.
 
-    Only a FLAC file whose header leaves its length open is decoded once to count its frames.
+    Only a file whose header leaves its length open is read once to count its frames: aac, amr, FLAC and webm written
+    to a pipe.
 
     Raises:
         AudioError: no such file, not a regular file, not permitted, empty, zero-length, a git-lfs pointer, or not audio
             of a known kind.
     """
-    with _open(Path(path)) as (_, info, _):
-        return info
+    with _open(Path(path)) as (sound, info, _):
+        return info if info.n_frames < _NO_END else _with_length(info, _count_frames(sound))
 
 
 def read(
@@ -95,31 +97,41 @@ def read(
     start_s: float = 0.0,
     end_s: float | None = None,
     allow_truncated: bool = False,
+    max_duration_s: float = math.inf,
 ) -> Recording:
     """Read a recording, or a stretch of it, as mono at one sample rate.
 
     Channels are averaged, then resampled (soxr, high quality) to `n * sample_rate / source_rate` samples, rounded. Ogg,
-    opus and mp3 are decoded from the start even for a stretch, since seeking in them changes the samples. An mp3 of
-    variable bit rate without a Xing header is read only as far as libsndfile estimates its length.
+    opus, mp3 and all that PyAV reads are decoded from the start even for a stretch, since seeking in them changes the
+    samples. An mp3 of variable bit rate without a Xing header is read only as far as libsndfile estimates its length.
+    Of a file with several sound tracks the one is read that its author marked as default.
 
     Args:
         path: file in one of the formats of `AUDIO_SUFFIXES`; the content decides, not the name.
         sample_rate: Hz of the result.
         start_s: where the stretch starts.
         end_s: where it ends; None or beyond the end: the end of the recording.
-        allow_truncated: read a WAV or AIFF file that is cut off, and flag it. A cut FLAC, Ogg or mp3 file is always
+        allow_truncated: read a WAV or AIFF file that is cut off, and flag it. A file of any other format is always
             read as far as it goes, and flagged where the cut shows.
+        max_duration_s: refuse what is longer, as soon as the header or the samples decoded so far show it.
 
     Raises:
         AudioError: as `probe`; NaN or infinite samples; cut off (see `allow_truncated`); the stretch is empty or starts
-            beyond the end; nothing is left at `sample_rate`.
+            beyond the end; nothing is left at `sample_rate`; longer than `max_duration_s`.
     """
-    stream = Blocks(Path(path), sample_rate, _BLOCK_S, allow_truncated, start_s, end_s)
+    stream = Blocks(Path(path), sample_rate, _BLOCK_S, allow_truncated, start_s, end_s, max_duration_s)
     samples = np.concatenate(list(stream))
     return Recording(samples, sample_rate, stream.flags)
 
 
-def blocks(path: str | Path, sample_rate: int, *, block_s: float = _BLOCK_S, allow_truncated: bool = False) -> "Blocks":
+def blocks(
+    path: str | Path,
+    sample_rate: int,
+    *,
+    block_s: float = _BLOCK_S,
+    allow_truncated: bool = False,
+    max_duration_s: float = math.inf,
+) -> "Blocks":
     """Stream a recording as mono at one sample rate, in memory that does not grow with its length.
 
     The blocks, one after the other, are the samples of `read`, whatever `block_s` is.
@@ -129,6 +141,7 @@ def blocks(path: str | Path, sample_rate: int, *, block_s: float = _BLOCK_S, all
         sample_rate: Hz of the result.
         block_s: audio decoded at a time; the blocks given out vary a little around it (the resampler's delay).
         allow_truncated: as for `read`.
+        max_duration_s: as for `read`.
 
     Returns:
         Iterator over float32 arrays (sample,), none of them empty; its `flags` are known once it is exhausted.
@@ -136,7 +149,7 @@ def blocks(path: str | Path, sample_rate: int, *, block_s: float = _BLOCK_S, all
     Raises:
         AudioError: as `read`; header and container are checked at the first block, samples as they come.
     """
-    return Blocks(Path(path), sample_rate, block_s, allow_truncated)
+    return Blocks(Path(path), sample_rate, block_s, allow_truncated, max_duration_s=max_duration_s)
 
 
 class Blocks(Iterator[np.ndarray]):
@@ -154,15 +167,23 @@ class Blocks(Iterator[np.ndarray]):
         allow_truncated: bool,
         start_s: float = 0.0,
         end_s: float | None = None,
+        max_duration_s: float = math.inf,
     ) -> None:
         self.flags: tuple[str, ...] = ()
-        self._steps = self._stream(path, sample_rate, block_s, allow_truncated, start_s, end_s)
+        self._steps = self._stream(path, sample_rate, block_s, allow_truncated, start_s, end_s, max_duration_s)
 
     def __next__(self) -> np.ndarray:
         return next(self._steps)
 
     def _stream(
-        self, path: Path, sample_rate: int, block_s: float, allow_truncated: bool, start_s: float, end_s: float | None
+        self,
+        path: Path,
+        sample_rate: int,
+        block_s: float,
+        allow_truncated: bool,
+        start_s: float,
+        end_s: float | None,
+        max_duration_s: float,
     ) -> Iterator[np.ndarray]:
         place = _name(path)
         with _open(path) as (sound, info, cut_off):
@@ -170,6 +191,12 @@ class Blocks(Iterator[np.ndarray]):
                 found = f"its header promises more than the {info.duration_s:.2f} s in it"
                 raise AudioError(f"{place}: truncated, {found}; fetch it again")
             start, stop = _stretch(info, start_s, end_s)
+            announced = stop - start
+            if isinstance(sound, MediaSound) and stop == info.n_frames:
+                stop = _NO_END  # such headers round, or speak of the first part alone
+            most = max_duration_s * info.sample_rate
+            if most < announced < _NO_END - start:
+                raise _too_long(place, max_duration_s)
             meter = _QualityMeter(info.sample_rate)
             decoded = 0
 
@@ -177,16 +204,22 @@ class Blocks(Iterator[np.ndarray]):
                 nonlocal decoded
                 for framed in _decoded(sound, info, start, stop, block_s):
                     decoded += len(framed)
+                    if decoded > most:
+                        raise _too_long(place, max_duration_s)
                     mono = _down_mix(framed, place)
                     meter.add(framed, mono)
                     yield mono
                 if decoded == 0:
+                    found = f"from {start_s:g} s on, it has ended or" if start else ","
                     raise AudioError(
-                        f"{place}: not one sample can be decoded, it is cut off or damaged; fetch it again"
+                        f"{place}: not one sample can be decoded{found} it is cut off or damaged; fetch it again"
                     )
 
             yield from _resampled(mono_blocks(), info.sample_rate, sample_rate, place)
-        cut_off = cut_off or stop - start - decoded > _SHORT_S * info.sample_rate
+            if isinstance(sound, MediaSound):
+                cut_off = stop == _NO_END and sound.is_cut_off
+            elif announced < _NO_END - start:
+                cut_off = cut_off or announced - decoded > _SHORT_S * info.sample_rate
         self.flags = (*meter.flags(), "truncated") if cut_off else meter.flags()
 
 
@@ -358,12 +391,18 @@ class _Sequential(soundfile.SoundFile):  # type: ignore[misc]
         return False
 
 
-def _decoded(sound: _Sequential, info: AudioInfo, start: int, stop: int, block_s: float) -> Iterator[np.ndarray]:
+def _too_long(place: str, max_duration_s: float) -> AudioError:
+    return AudioError(f"{place}: longer than {max_duration_s:g} s, the most that is taken here; cut it into parts")
+
+
+def _decoded(
+    sound: _Sequential | MediaSound, info: AudioInfo, start: int, stop: int, block_s: float
+) -> Iterator[np.ndarray]:
     """Blocks (sample, channel) of frames `start` to `stop`, or to where decoding fails; each overwrites the last."""
     n_wanted = min(int(block_s * info.sample_rate), _MAX_BLOCK_VALUES // info.n_channels, stop)
     buffer = np.empty((max(1, n_wanted), info.n_channels), np.float32)
     position = 0
-    if start and info.format in _SEEKABLE:
+    if start and info.format in _SEEKABLE and isinstance(sound, _Sequential):
         try:
             position = sound.seek(start)
         except soundfile.LibsndfileError as error:  # a cut FLAC file announces frames that are not there
@@ -379,8 +418,11 @@ def _decoded(sound: _Sequential, info: AudioInfo, start: int, stop: int, block_s
         position += n_read
 
 
-def _fill(sound: _Sequential, out: np.ndarray, position: int) -> tuple[int, bool]:
+def _fill(sound: _Sequential | MediaSound, out: np.ndarray, position: int) -> tuple[int, bool]:
     """Frames decoded into `out`, and whether there may be more."""
+    if isinstance(sound, MediaSound):
+        n_read = len(sound.read(out))
+        return n_read, n_read == len(out)
     try:
         n_read = len(sound.read(out=out))
     except soundfile.LibsndfileError:  # what came before the fault is in `out`
@@ -394,8 +436,8 @@ def _name(path: Path) -> str:
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[tuple[_Sequential, AudioInfo, bool]]:
-    """An open sound file, its header, and whether the container shows that it is cut off."""
+def _open(path: Path) -> Iterator[tuple[_Sequential | MediaSound, AudioInfo, bool]]:
+    """An open sound file, its header (`_NO_END` frames where it does not say), and whether its container is cut off."""
     place = _name(path)
     with _open_bytes(path, place) as file:
         size = os.fstat(file.fileno()).st_size
@@ -403,15 +445,25 @@ def _open(path: Path) -> Iterator[tuple[_Sequential, AudioInfo, bool]]:
         head = view.read(64) or b""
         if size == 0:
             raise AudioError(f"{place}: is empty (0 bytes); fetch it again")
-        _refuse_foreign(head, place)
+        if head.startswith(b"version https://git-lfs"):
+            raise AudioError(f"{place}: is a git-lfs pointer, not the audio itself; run 'git lfs pull' where it lies")
+        if kind := media_kind(head):
+            with open_media(view, kind, place) as track:
+                n_frames = _NO_END if track.n_announced is None else track.n_announced
+                yield track, _info(path, track.samplerate, track.channels, n_frames, kind), False
+            return
         container = read_container(view, head)
         try:
             sound = _Sequential(Spliced(container.header, view, container.offset, view.size))
         except soundfile.LibsndfileError as error:
             raise AudioError(f"{place}: {_why_not(head, error)}; {_EXPECTED}") from error
         with sound:
-            n_frames = sound.frames if sound.frames < _UNKNOWN_LENGTH else _count_frames(view)
-            info = _info(sound, n_frames, path, container.truncated)
+            if sound.format not in _FORMATS:
+                found = f"{sound.format} is not supported"
+                raise AudioError(f"{place}: {found}, {_EXPECTED}; convert it, for instance with sox")
+            name = "opus" if sound.subtype == "OPUS" else _FORMATS[sound.format]
+            info = _info(path, sound.samplerate, sound.channels, min(sound.frames, _NO_END), name)
+            info = replace(info, truncated=container.truncated)
             yield sound, info, container.truncated or container.unfinished
 
 
@@ -428,43 +480,32 @@ def _open_bytes(path: Path, place: str) -> BinaryIO:
         raise AudioError(f"{place}: cannot be opened: {getattr(error, 'strerror', None) or error}") from error
 
 
-def _refuse_foreign(head: bytes, place: str) -> None:
-    """Raise for what a user is likely to bring and libsndfile would only call unrecognised."""
-    if head.startswith(b"version https://git-lfs"):
-        raise AudioError(f"{place}: is a git-lfs pointer, not the audio itself; run 'git lfs pull' in its repository")
-    foreign = {
-        "m4a or mp4": head[4:8] == b"ftyp",
-        "webm or Matroska": head.startswith(b"\x1a\x45\xdf\xa3"),
-        "aac": head.startswith((b"\xff\xf0", b"\xff\xf1", b"\xff\xf8", b"\xff\xf9", b"ADIF")),
-    }
-    for kind, found in foreign.items():
-        if found:
-            raise AudioError(f"{place}: {kind} is not supported yet, {_EXPECTED}; convert it, for instance with ffmpeg")
-
-
 def _why_not(head: bytes, error: soundfile.LibsndfileError) -> str:
     known = head.startswith((b"RIFF", b"RIFX", b"RF64", b"FORM", b"fLaC", b"OggS"))
     text = error.error_string.strip().removesuffix(".")
     return f"damaged or of an unknown variety ({text})" if known else "is not audio, or damaged"
 
 
-def _info(sound: _Sequential, n_frames: int, path: Path, truncated: bool) -> AudioInfo:
+def _info(path: Path, sample_rate: int, n_channels: int, n_frames: int, name: str) -> AudioInfo:
     place = _name(path)
-    if sound.format not in _FORMATS:
-        raise AudioError(f"{place}: {sound.format} is not supported, {_EXPECTED}; convert it, for instance with sox")
-    _check_rate(sound.samplerate, place)
+    _check_rate(sample_rate, place)
     if n_frames == 0:
         raise AudioError(f"{place}: zero-length, the header is there but no samples follow; fetch it again")
-    duration_s = n_frames / sound.samplerate
-    name = "opus" if sound.subtype == "OPUS" else _FORMATS[sound.format]
-    return AudioInfo(path, sound.samplerate, sound.channels, n_frames, duration_s, name, truncated)
+    return AudioInfo(path, sample_rate, n_channels, n_frames, n_frames / sample_rate, name, truncated=False)
 
 
-def _count_frames(view: "Spliced") -> int:
-    with _Sequential(Spliced(b"", view, 0, view.size)) as sound:
-        buffer = np.empty((4096, sound.channels), np.float32)
-        n_frames, whole = 0, True
-        while whole:
-            n_read, whole = _fill(sound, buffer, n_frames)
-            n_frames += n_read
+def _with_length(info: AudioInfo, n_frames: int) -> AudioInfo:
+    if n_frames == 0:
+        raise AudioError(f"{_name(info.path)}: not one sample can be decoded, it is cut off or damaged; fetch it again")
+    return replace(info, n_frames=n_frames, duration_s=n_frames / info.sample_rate)
+
+
+def _count_frames(sound: _Sequential | MediaSound) -> int:
+    if isinstance(sound, MediaSound):
+        return sound.count()
+    buffer = np.empty((4096, sound.channels), np.float32)
+    n_frames, whole = 0, True
+    while whole:
+        n_read, whole = _fill(sound, buffer, n_frames)
+        n_frames += n_read
     return n_frames

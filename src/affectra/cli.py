@@ -211,12 +211,14 @@ def _read(corpus: str, root: Path, options: Mapping[str, Any]) -> Any:
 
 
 @contextmanager
-def _progress(title: str) -> Iterator[Callable[[int, int], None]]:
+def _progress(title: str, is_shown: bool = True) -> Iterator[Callable[[int, int], None]]:
     """A bar on a terminal's stderr; gives what is called with done and all."""
     from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True) as progress:
+    with Progress(
+        console=Console(stderr=True), disable=not (is_shown and sys.stderr.isatty()), transient=True
+    ) as progress:
         task = progress.add_task(title, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
 
@@ -450,11 +452,14 @@ def predict(
     audio: Annotated[list[Path], Parameter(name="AUDIO")],
     /,
     *,
-    model: Path,
-    format_: Annotated[Literal["table", "json", "csv"], Parameter(name="--format")] = "table",
+    model: str = "affectra-base",
+    format_: Annotated[Literal["table", "json", "csv", "textgrid"] | None, Parameter(name="--format")] = None,
     timeline: Annotated[bool, Parameter(negative="")] = False,
     classes: str = "",
     abstain: Annotated[bool, Parameter(negative="--no-abstain")] = True,
+    out: Path | None = None,
+    plot: Path | None = None,
+    enrol: Path | None = None,
 ) -> int:
     """Recognise emotion in recordings of any format and rate. Exit code 1 if a file could not be read.
 
@@ -463,38 +468,74 @@ def predict(
     audio
         Files, or folders with recordings in them.
     model
-        A run directory, a fold of one, or an exported model.
+        A shipped model's name, a run directory, a fold of one, or an exported model.
     format_
-        How the answer is printed.
+        How the answer is written; default: what --out ends in, else a table.
     timeline
-        One row a window instead of one a file.
+        One row a second instead of one a file.
     classes
         Offer these alone, with commas between them.
     abstain
-        Answer "unknown" where there is nothing to hear.
+        Answer "unknown" where there is nothing to hear or the model is not sure enough.
+    out
+        Write to this .csv, .json, .tsv or .TextGrid file, or with --format textgrid into this folder, one a recording;
+        the same command again goes on where it stopped, and does again what has changed.
+    plot
+        Draw into this .png, .svg or .pdf file; for several recordings a folder.
+    enrol
+        Folder with one person's own neutral recordings, three or more: adapt to that voice.
     """
-    from affectra.audio import AUDIO_SUFFIXES
-    from affectra.errors import AudioError
-    from affectra.predict import as_row, load
+    from contextlib import ExitStack
 
-    recogniser = load(model)
+    from affectra.audio import AUDIO_SUFFIXES
+    from affectra.calibration import to_json
+    from affectra.errors import AudioError
+    from affectra.files import sha256_json
+    from affectra.outputs import open_outputs, predict_files
+    from affectra.predict import as_row
+
+    recogniser = _load(model)
+    if enrol is not None:
+        recogniser = recogniser.enrolled(_recordings([enrol], AUDIO_SUFFIXES))
     offered = recogniser.offered([name.strip() for name in classes.split(",") if name.strip()])
-    _say(f"model: {recogniser.name}{' (trained on synthetic speech)' if recogniser.synthetic else ''}")
-    rows, failed = [], 0
-    for path in _recordings(audio, AUDIO_SUFFIXES):
-        try:
-            if path.is_dir():
-                raise AudioError(f"{path}: no recordings below it; expected files ending in {' '.join(AUDIO_SUFFIXES)}")
-            if timeline:
-                found = recogniser.timeline_of_file(path, classes=offered, abstain=abstain)
-            else:
-                found = [recogniser.recognize_file(path, classes=offered, abstain=abstain)]
-            rows += [as_row(str(path), prediction) for prediction in found]
-        except AudioError as error:
-            failed += 1
-            _complain(str(error))
-    _print_rows(rows, format_, [f"score_{name}" for name in offered])
-    return 1 if failed else 0
+    recordings = _recordings(audio, AUDIO_SUFFIXES)
+
+    def predict_one(path: Path) -> list[dict[str, Any]]:
+        if path.is_dir():
+            raise AudioError(f"{path}: no recordings below it; expected files ending in {' '.join(AUDIO_SUFFIXES)}")
+        if timeline:
+            found = recogniser.timeline_of_file(path, classes=offered, abstain=abstain)
+        else:
+            found = [recogniser.recognize_file(path, classes=offered, abstain=abstain)]
+        return [as_row(str(path), prediction) for prediction in found]
+
+    settings = {
+        "model": recogniser.name,
+        "calibration": sha256_json(to_json(recogniser.calibration)),
+        "timeline": timeline,
+        "abstain": abstain,
+        "voice": recogniser.enrolment.bias.tolist() if recogniser.enrolment else None,
+    }
+    with ExitStack() as stack:
+        outputs = open_outputs(
+            stack, recordings, offered, recogniser.name, format_=format_, out=out, plot=plot, settings=settings
+        )
+        is_seen = out is None and sys.stdout.isatty()  # the rows themselves show how far it is
+        progress = stack.enter_context(_progress("recognising", is_shown=not is_seen))
+        n_failed = predict_files(recordings, predict_one, outputs, complain=_complain, progress=progress)
+    if out is not None:
+        _say(f"{out}: {len(recordings) - n_failed} of {len(recordings)} recordings")
+    return 1 if n_failed else 0
+
+
+def _load(name_or_dir: str) -> Any:
+    """A model, and on stderr what it is."""
+    from affectra.predict import load
+
+    model = load(name_or_dir)
+    licence = f", {model.licence}" if model.licence else ""
+    _say(f"model: {model.name}{licence}{' (trained on synthetic speech)' if model.synthetic else ''}")
+    return model
 
 
 def _recordings(paths: Sequence[Path], suffixes: Iterable[str]) -> list[Path]:
@@ -516,18 +557,99 @@ def _recordings(paths: Sequence[Path], suffixes: Iterable[str]) -> list[Path]:
     return found
 
 
-def _print_rows(rows: list[dict[str, Any]], format_: str, scores: list[str]) -> None:
-    columns = ["file", "start", "end", "emotion", "confidence", *scores, "arousal", "valence", "flags"]
-    if format_ == "json":
-        print(json.dumps(rows, indent=2, ensure_ascii=False))
-    elif format_ == "csv":
-        import csv
+@app.command
+def listen(
+    *,
+    model: str = "affectra-base",
+    stdin: Annotated[bool, Parameter(negative="")] = False,
+    rate: int = 16_000,
+    classes: str = "",
+    abstain: Annotated[bool, Parameter(negative="--no-abstain")] = True,
+    format_: Annotated[Literal["table", "csv", "json"], Parameter(name="--format")] = "table",
+) -> None:
+    """Recognise emotion live, a row each second: from the microphone, or raw samples on standard input.
 
-        writer = csv.DictWriter(sys.stdout, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    else:
-        _table(rows, columns)
+    Parameters
+    ----------
+    model
+        A shipped model's name, a run directory, a fold of one, or an exported model.
+    stdin
+        Read raw 16-bit little-endian mono samples from standard input instead of the microphone.
+    rate
+        Of the samples, Hz.
+    classes
+        Offer these alone, with commas between them.
+    abstain
+        Answer "unknown" where there is nothing to hear or the model is not sure enough.
+    format_
+        How the answers are written.
+    """
+    from affectra.microphone import microphone_blocks, pcm_blocks
+    from affectra.outputs import Printer, columns_of, layout_of
+    from affectra.predict import as_row
+    from affectra.stream import Stream
+
+    recogniser = _load(model)
+    offered = recogniser.offered([name.strip() for name in classes.split(",") if name.strip()])
+    source = Path("-" if stdin else "microphone")
+    blocks = pcm_blocks(sys.stdin.buffer, rate) if stdin else microphone_blocks(rate)
+    live = Stream(recogniser, rate, classes=offered, abstain=abstain)
+    with Printer(sys.stdout, layout_of(format_, columns_of(offered)), [source]) as printer:
+        try:
+            for block in blocks:
+                for prediction in live.feed(block):
+                    printer.write(source, [as_row(str(source), prediction)])
+                    sys.stdout.flush()
+        except KeyboardInterrupt:  # the way to end a microphone; what was heard is answered
+            pass
+        for prediction in live.finish():
+            printer.write(source, [as_row(str(source), prediction)])
+
+
+@app.command
+def serve(*, model: str = "affectra-base", host: str = "127.0.0.1", port: int = 8000) -> None:
+    """Open a web page, an HTTP and a WebSocket server that recognise emotion, on this machine alone by default.
+
+    Parameters
+    ----------
+    model
+        A shipped model by name, a run directory, a fold of one, or an exported model.
+    host
+        Address to bind to; beyond 127.0.0.1 anyone on the network can use it, there is no authentication.
+    port
+        To listen on; 0 takes any that is free.
+    """
+    from affectra.serve import serve as serve_model
+
+    serve_model(_load(model), host, port)
+
+
+@app.command
+def export(
+    run: Path,
+    /,
+    *,
+    out: Path,
+    calibrate_on: Annotated[list[Path], Parameter(negative="")] = [],  # noqa: B006, cyclopts reads the default
+    licence: str | None = None,
+) -> None:
+    """Write a run's model as ONNX with its preprocessing, calibration and model card, to use without torch.
+
+    Parameters
+    ----------
+    run
+        A run directory, whose folds are averaged, or one fold of it.
+    out
+        The new folder.
+    calibrate_on
+        Runs of the same recipe under other protocols, e.g. loco: the calibration is fitted on theirs and this run's
+        predictions of what their models had not heard.
+    licence
+        What the weights may be used for, said in the card and wherever the model is named.
+    """
+    from affectra.export import export as export_model
+
+    print(export_model(run, out, licence=licence, calibrate_on=calibrate_on))
 
 
 @app.command

@@ -131,6 +131,10 @@ class Spliced(io.RawIOBase):
         """Always."""
         return True
 
+    def seekable(self) -> bool:
+        """Always."""
+        return True
+
     def readinto(self, buffer: Any) -> int:
         """Fill a buffer from the header, then from the file."""
         view = memoryview(buffer)
@@ -139,6 +143,7 @@ class Spliced(io.RawIOBase):
             view[: len(part)] = part
             n_read = len(part)
         else:
+            view = view[: max(0, self.size - self._position)]
             self._file.seek(self._offset + self._position - len(self._header))
             n_read = self._file.readinto(view)  # type: ignore[union-attr]
         self._position += n_read

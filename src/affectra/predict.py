@@ -1,25 +1,34 @@
-"""Emotion in one's own recordings, from a checkpoint alone."""
+"""Emotion in one's own recordings, from a model alone."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import copy
+from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from affectra.audio import blocks, quality_flags, to_mono
-from affectra.calibration import Calibration, read_calibration
-from affectra.errors import CheckpointError, ConfigError
-from affectra.features.cache import HALF, storage_of
-from affectra.models.recognizer import Recognizer, checkpoint_folders, load_checkpoint
+from affectra.audio import blocks, probe, quality_flags, to_mono
+from affectra.calibration.files import read_calibration
+from affectra.calibration.scaling import Calibration
+from affectra.enrolment import Enrolment, enrol
+from affectra.errors import AudioError, CheckpointError, ConfigError
+from affectra.numpy_frames import Array
+from affectra.onnx_recognizer import GRAPH, OnnxRecognizer
 from affectra.registry import unknown_name
+from affectra.specification import FILE, Specification, UtteranceOutput
+from affectra.stream import WINDOW_S, Stream
 
 SHORTEST_S = 0.5  # ours: below it there is hardly a syllable to judge by
-STRETCH_S = 60.0  # a long recording is recognised in stretches of this length, so memory stays bounded
-WINDOW_S, WINDOW_SHIFT_S = 3.0, 1.0  # ours: a timeline's windows where a stretch of any length gives one vector
+STRETCH_S = 30.0  # ours: longer recordings are recognised in stretches of this length, so memory stays bounded
+LEAST_SPEECH = 0.05  # ours: share of a recording that must be speech
+BLOCK_S = 10.0  # of a waveform that a stream takes at a time
 UNKNOWN = "unknown"
+DIMENSIONS: tuple[Literal["arousal", "valence"], ...] = ("arousal", "valence")
+NOTHING_TO_HEAR = {"silent", "no_speech"}
+SHIPPED = Path(__file__).parent / "shipped"
 
 
 @dataclass(frozen=True)
@@ -32,7 +41,7 @@ class Prediction:
         emotion: the most probable class, or "unknown" where the model abstains.
         confidence: that class's probability.
         scores: probability of each class offered; they sum to 1.
-        flags: of too_short, silent, clipped, truncated.
+        flags: of too_short, silent, clipped, truncated, no_speech, out_of_domain.
         arousal: probability of high arousal, None if the model has none.
         valence: probability of positive valence, None if the model has none.
     """
@@ -47,26 +56,62 @@ class Prediction:
     valence: float | None = field(default=None)
 
 
+class Recognizes(Protocol):
+    """What hears: an `OnnxRecognizer` or a `TorchRecognizer`."""
+
+    specification: Specification
+    sample_rate: int
+
+    def __call__(self, samples: Array) -> UtteranceOutput:
+        """Recognise a waveform (sample,) at `sample_rate` as one utterance."""
+        ...
+
+
+SpeechShare = Callable[[Array, int], float]  # of a waveform (sample,) and its rate, Hz: the share that is speech
+
+
 class Model:
-    """Recognisers of one training, e.g. all folds of a run, whose probabilities are averaged and calibrated.
+    """A recogniser whose probabilities are calibrated.
 
     Args:
-        recognizers: with equal front ends, segments and classes.
+        recognizer: what hears.
         name: what it is called in messages.
         calibration: fitted on out-of-fold predictions, if any.
+        card: what its makers say of it, in Markdown, if anything.
+        speech_share: what tells speech from other sound; without it nothing is flagged as `no_speech`.
+        enrolment: to whose voice it is adapted, if to anyone's.
+
+    Attributes:
+        classes: in the order of the scores.
+        sample_rate: at which it hears, Hz; any rate may come in.
+        synthetic: whether it was trained on synthetic speech alone.
+        licence: of the model, None if it says nothing of one.
     """
 
-    def __init__(self, recognizers: Sequence[Recognizer], name: str, calibration: Calibration | None = None) -> None:
-        self.recognizers = list(recognizers)
-        self.name = name
-        self.calibration = calibration or Calibration(1.0)
-        self.classes = self.recognizers[0].specification.classes
-        self.sample_rate: int = self.recognizers[0].front_end.sample_rate
-        self.is_whole = self.recognizers[0].is_whole
-        self.synthetic = self.recognizers[0].specification.synthetic
+    def __init__(
+        self,
+        recognizer: Recognizes,
+        name: str,
+        calibration: Calibration | None = None,
+        *,
+        card: str | None = None,
+        speech_share: SpeechShare | None = None,
+        enrolment: Enrolment | None = None,
+    ) -> None:
+        self.recognizer, self.name, self.card, self.speech_share = recognizer, name, card, speech_share
+        self.calibration, self.enrolment = calibration or Calibration(1.0), enrolment
+        self.sample_rate = recognizer.sample_rate
+        self.classes = recognizer.specification.classes
+        self.synthetic = recognizer.specification.synthetic
+        self.licence: str | None = recognizer.specification.provenance.get("licence")
+
+    @classmethod
+    def from_pretrained(cls, name_or_dir: str | Path) -> "Model":
+        """The same as `load`."""
+        return load(name_or_dir)
 
     def __call__(
-        self, audio: npt.NDArray[np.floating], sample_rate: int, *, classes: Sequence[str] = (), abstain: bool = True
+        self, audio: npt.NDArray[np.generic], sample_rate: int, *, classes: Sequence[str] = (), abstain: bool = True
     ) -> Prediction:
         """Recognise a waveform (sample,) or (sample, channel), in [-1, 1].
 
@@ -74,77 +119,126 @@ class Model:
             audio: the samples.
             sample_rate: theirs, Hz.
             classes: offer these alone; default all.
-            abstain: answer "unknown" for silence.
+            abstain: answer "unknown" where there is nothing to hear or the model is not sure enough.
         """
-        return self._whole(self._windows_of(audio, sample_rate), classes, abstain)
-
-    def timeline(
-        self, audio: npt.NDArray[np.floating], sample_rate: int, *, classes: Sequence[str] = (), abstain: bool = True
-    ) -> list[Prediction]:
-        """One prediction a window, in order.
-
-        Windows overlap as the recipe's test segments do; a model of whole utterances, whose recipe has no segments,
-        hears 3 s of every second, about as long as what it learnt from.
-        """
-        return self._each(self._windows_of(audio, sample_rate, timeline=True), classes, abstain)
+        audio = np.asarray(audio)
+        mono = to_mono(audio, sample_rate, self.sample_rate)
+        heard = _Average(self, [mono])
+        return self._prediction(heard, 0.0, quality_flags(audio, sample_rate), self.offered(classes), abstain)
 
     def recognize_file(self, path: str | Path, *, classes: Sequence[str] = (), abstain: bool = True) -> Prediction:
         """Recognise a recording of any format, rate, channels and length, in bounded memory.
 
+        Up to `STRETCH_S` it is recognised as one utterance, as in training; a longer one in stretches of that length,
+        whose answers are averaged.
+
         Raises:
             AudioError: it cannot be read.
         """
-        return self._whole(self._windows_in(path), classes, abstain)
+        stream = blocks(path, self.sample_rate, allow_truncated=True)
+        heard = _Average(self, stream)
+        return self._prediction(heard, 0.0, stream.flags, self.offered(classes), abstain)
+
+    def timeline(
+        self, audio: npt.NDArray[np.generic], sample_rate: int, *, classes: Sequence[str] = (), abstain: bool = True
+    ) -> list[Prediction]:
+        """One prediction each second, as `Stream` gives them live; arguments as of a call."""
+        audio = np.asarray(audio)
+        step = round(BLOCK_S * sample_rate)
+        quality_flags(audio[:step] if audio.ndim else audio, sample_rate)  # refuses what is no sound before it is cut
+        pieces = (audio[i : i + step] for i in range(0, len(audio), step))
+        return self._listen(pieces, sample_rate, classes, abstain)
 
     def timeline_of_file(
         self, path: str | Path, *, classes: Sequence[str] = (), abstain: bool = True
     ) -> list[Prediction]:
-        """As `timeline`, of a recording.
+        """As `timeline`, of a recording; the last window has the flag of one that is cut off.
 
         Raises:
             AudioError: it cannot be read.
         """
-        return self._each(self._windows_in(path, timeline=True), classes, abstain)
+        rate = probe(path).sample_rate
+        stream = blocks(path, rate, allow_truncated=True)
+        predictions = self._listen(stream, rate, classes, abstain)
+        if "truncated" in stream.flags:
+            predictions[-1] = replace(predictions[-1], flags=tuple(sorted({*predictions[-1].flags, "truncated"})))
+        return predictions
 
-    def _windows_in(self, path: str | Path, timeline: bool = False) -> "_Windows":
-        stream = blocks(path, self.sample_rate, allow_truncated=True)
-        windows = _Windows(self, stream, timeline)
-        windows.add_flags(stream.flags)
-        return windows
+    def _listen(
+        self, pieces: Iterable[npt.NDArray[np.generic]], sample_rate: int, classes: Sequence[str], abstain: bool
+    ) -> list[Prediction]:
+        live = Stream(self, sample_rate, classes=classes, abstain=abstain)
+        predictions = [prediction for piece in pieces for prediction in live.feed(piece)] + live.finish()
+        if not predictions:
+            raise AudioError(f"too short, not one sample is left at {self.sample_rate} Hz")
+        return predictions
 
-    def _windows_of(self, audio: npt.NDArray[np.floating], sample_rate: int, timeline: bool = False) -> "_Windows":
-        audio = np.asarray(audio)
-        windows = _Windows(self, iter([to_mono(audio, sample_rate, self.sample_rate)]), timeline)
-        windows.add_flags(quality_flags(audio, sample_rate))
-        return windows
+    def recognize_window(
+        self, samples: Array, start: float, flags: Sequence[str], *, classes: Sequence[str], abstain: bool
+    ) -> Prediction:
+        """Recognise samples (sample,) at the model's own rate as a recording of their own.
 
-    def _each(self, windows: "_Windows", classes: Sequence[str], abstain: bool) -> list[Prediction]:
-        return [self._prediction(p, s, e, windows.flags, classes, abstain) for p, s, e in windows.rows]
+        Args:
+            samples: at most a stretch of them.
+            start: where they start, s.
+            flags: what is known to be wrong with them.
+            classes: offer these alone.
+            abstain: answer "unknown" where there is nothing to hear.
+        """
+        return self._prediction(_Average(self, [samples]), start, flags, self.offered(classes), abstain)
 
-    def _whole(self, windows: "_Windows", classes: Sequence[str], abstain: bool) -> Prediction:
-        # By length, so that the rest of a long recording, shorter than its other stretches, counts for less.
-        weights = [end - start if self.is_whole else 1.0 for _, start, end in windows.rows]
-        probabilities = np.average([row[0] for row in windows.rows], axis=0, weights=weights)
-        return self._prediction(probabilities, 0.0, windows.duration_s, windows.flags, classes, abstain)
+    def enrolled(self, paths: Iterable[str | Path]) -> "Model":
+        """This model adapted to one person's voice.
+
+        Args:
+            paths: recordings of that person speaking neutrally, three or more.
+
+        Raises:
+            AudioError: one cannot be read.
+            ConfigError: there is none, or the model was not calibrated for it.
+        """
+        scores = [self._calibrated(_Average(self, blocks(path, self.sample_rate))) for path in paths]
+        person = enrol(np.array(scores), self.calibration.neutral, self.classes, f"model {self.name}")
+        adapted = copy(self)
+        adapted.enrolment = person
+        return adapted
+
+    def _calibrated(self, heard: "_Average") -> npt.NDArray[np.float64]:
+        """Calibrated probabilities (class,) of a sound, of anyone's voice."""
+        if not np.isfinite(heard.probabilities).all():
+            raise CheckpointError(f"model {self.name}: its scores are no numbers; the weights are damaged")
+        space = self.calibration.space
+        if space is not None and space.means.shape[1] != len(heard.embedding):
+            raise CheckpointError(f"model {self.name}: its calibration.json belongs to another model; export it again")
+        return self.calibration.apply(heard.probabilities, self.calibration.distance(heard.embedding))
 
     def _prediction(
-        self,
-        probabilities: npt.NDArray[np.float64],
-        start: float,
-        end: float,
-        flags: tuple[str, ...],
-        classes: Sequence[str],
-        abstain: bool,
+        self, heard: "_Average", start: float, flags: Sequence[str], offered: Sequence[str], abstain: bool
     ) -> Prediction:
-        if not np.isfinite(probabilities).all():
-            raise CheckpointError(f"model {self.name}: its scores are no numbers; the weights are damaged")
-        offered = self.offered(classes)
-        calibrated = self.calibration.apply(probabilities)[[self.classes.index(name) for name in offered]]
-        calibrated = calibrated / calibrated.sum()
-        best = int(calibrated.argmax())
-        unknown = abstain and "silent" in flags
-        scores = {name: float(p) for name, p in zip(offered, calibrated, strict=True)}
-        return Prediction(start, end, UNKNOWN if unknown else offered[best], float(calibrated[best]), scores, flags)
+        scores = self._calibrated(heard)
+        if self.enrolment is not None:
+            scores = self.enrolment.apply(scores)
+        scores = scores[[self.classes.index(name) for name in offered]]
+        scores = scores / scores.sum()
+        best = int(scores.argmax())
+        confidence = float(scores[best])
+        found = {*flags, *heard.flags}
+        if self.calibration.is_out_of_domain(heard.embedding):
+            found.add("out_of_domain")
+        unknown = abstain and (bool(found & NOTHING_TO_HEAR) or self.calibration.abstains(confidence))
+        dimensions: dict[str, float | None] = {
+            name: self.calibration.apply_binary(name, heard.sides[name]) if name in heard.sides else None
+            for name in DIMENSIONS
+        }
+        return Prediction(
+            start=start,
+            end=start + heard.duration_s,
+            emotion=UNKNOWN if unknown else offered[best],
+            confidence=confidence,
+            scores={name: float(p) for name, p in zip(offered, scores, strict=True)},
+            flags=tuple(sorted(found)),
+            **dimensions,
+        )
 
     def offered(self, classes: Sequence[str]) -> tuple[str, ...]:
         """The classes asked for, in the model's order; all when none is named.
@@ -158,89 +252,101 @@ class Model:
         return tuple(name for name in self.classes if not classes or name in classes)
 
 
-class _Windows:
-    """Windows of a stream: (probabilities, start_s, end_s) rows, duration and flags, never holding the whole recording.
+class _Average:
+    """What a model hears in a sound, stretch by stretch, averaged by length.
 
-    The stream is cut into stretches at window starts, so the windows are those of the whole recording. A normalisation
-    or peak over the utterance is then one over the stretch. For a model of whole utterances the stretch is the window:
-    of a timeline 3 s every second, else the recording itself up to about a minute.
-
-    Args:
-        model: what recognises.
-        stream: blocks of samples at the model's rate.
-        timeline: whether the windows are to be shown one by one.
+    Attributes:
+        probabilities: (class,), not calibrated.
+        embedding: (feature,).
+        sides: probability of each auxiliary task.
+        duration_s: of the sound.
+        flags: what the samples themselves tell: too_short, no_speech.
     """
 
-    def __init__(self, model: Model, stream: Iterator[npt.NDArray[np.float32]], timeline: bool) -> None:
-        self.rows: list[tuple[npt.NDArray[np.float64], float, float]] = []
-        self._model = model
+    def __init__(self, model: Model, pieces: Iterable[Array]) -> None:
         rate = model.sample_rate
-        advance, overlap, least = _stretches(model.recognizers[0], timeline)
-        kept = np.zeros(0, dtype=np.float32)
-        begun = n_samples = 0
-        for block in stream:
-            n_samples += len(block)
-            kept = np.concatenate([kept, block])
-            # A stretch is cut only when enough is left after it: the last one is padded as in training.
-            while len(kept) >= advance + overlap + least:
-                self._recognize(kept[: advance + overlap], begun, None)
-                kept = kept[advance:]
-                begun += advance
-        self.duration_s = n_samples / rate
-        self._recognize(kept, begun, n_samples)
-        self.flags: tuple[str, ...] = ("too_short",) if self.duration_s < SHORTEST_S else ()
-
-    def add_flags(self, flags: Sequence[str]) -> None:
-        """Add what the audio room found wrong."""
-        self.flags = tuple(sorted({*self.flags, *flags}))
-
-    def _recognize(self, samples: npt.NDArray[np.float32], begun: int, n_samples: int | None) -> None:
-        first = self._model.recognizers[0]
-        frames = first.front_end.frames(torch.from_numpy(samples)).numpy()
-        frames = frames.astype(storage_of(first.front_end).get("dtype", HALF))  # as cached for training
-        outputs = [recognizer.recognize(frames) for recognizer in self._model.recognizers]
-        probabilities = np.mean([output.segment_probabilities for output in outputs], axis=0)
-        rate = self._model.sample_rate
-        hop, length = (0, len(samples)) if first.is_whole else (first.front_end.hop_length, _window_length(first))
-        for start, row in zip(outputs[0].starts, probabilities, strict=True):
-            begin = begun + start * hop
-            end = begin + length if n_samples is None else min(begin + length, n_samples)
-            self.rows.append((row, begin / rate, end / rate))
+        lengths, outputs, shares = [], [], []
+        for stretch in _stretches(pieces, round(STRETCH_S * rate), round(WINDOW_S * rate)):
+            lengths.append(len(stretch))
+            outputs.append(model.recognizer(stretch))
+            shares.append(1.0 if model.speech_share is None else model.speech_share(stretch, rate))
+        self.probabilities = np.average([output.probabilities for output in outputs], axis=0, weights=lengths)
+        self.embedding = np.average([output.embedding for output in outputs], axis=0, weights=lengths)
+        self.sides = {
+            name: float(np.average([output.auxiliary[name] for output in outputs], weights=lengths))
+            for name in outputs[0].auxiliary
+        }
+        self.duration_s = sum(lengths) / rate
+        self.flags = [
+            *(["too_short"] if self.duration_s < SHORTEST_S else []),
+            *(["no_speech"] if np.average(shares, weights=lengths) < LEAST_SPEECH else []),
+        ]
 
 
-def _stretches(recognizer: Recognizer, timeline: bool) -> tuple[int, int, int]:
-    """How a stream is cut, in samples: from one stretch to the next, how much they share, what is left at least."""
-    rate = recognizer.front_end.sample_rate
-    if not recognizer.is_whole:
-        shift = recognizer.test_shift_frames * recognizer.front_end.hop_length
-        advance = max(1, round(STRETCH_S * rate / shift)) * shift
-        return advance, _window_length(recognizer) - shift, shift
-    if timeline:
-        shift = round(WINDOW_SHIFT_S * rate)
-        return shift, round(WINDOW_S * rate) - shift, 1
-    return round(STRETCH_S * rate), 0, round(WINDOW_S * rate)
-
-
-def _window_length(recognizer: Recognizer) -> int:
-    """Samples of a segment."""
-    front_end = recognizer.front_end
-    length: int = (recognizer.segment_frames - 1) * front_end.hop_length + front_end.window_length
-    return length
+def _stretches(pieces: Iterable[Array], length: int, least: int) -> Iterator[Array]:
+    """Stretches of a sound that comes in pieces: of this length, but the last one has at least `least` samples more."""
+    kept: list[Array] = []
+    n_kept = 0
+    for piece in pieces:
+        kept.append(piece)
+        n_kept += len(piece)
+        if n_kept < length + least:
+            continue
+        joined = np.concatenate(kept)
+        while len(joined) >= length + least:
+            yield joined[:length]
+            joined = joined[length:]
+        kept, n_kept = [joined], len(joined)
+    yield np.concatenate(kept)
 
 
 def load(name_or_dir: str | Path) -> Model:
-    """Load a model: a run directory (all its finished folds are averaged), a fold of one, or an exported model.
+    """Load a model: a shipped one by name, an exported one, a run directory (its folds are averaged), or a fold of one.
+
+    An exported model is heard through ONNX Runtime where that is installed; torch is then not needed.
 
     Raises:
-        CheckpointError: no checkpoint there, or a damaged one.
+        CheckpointError: no such model, or a damaged one.
     """
+    path = _folder_of(name_or_dir)
+    card = path / "MODEL_CARD.md"
+    return Model(
+        _recognizer(path),
+        path.name,
+        read_calibration(path),
+        card=card.read_text(encoding="utf-8") if card.is_file() else None,
+    )
+
+
+def shipped_models() -> list[str]:
+    """Names of the models that come with the package."""
+    return sorted(found.parent.name for found in SHIPPED.glob(f"*/{FILE}"))
+
+
+def _folder_of(name_or_dir: str | Path) -> Path:
+    known = shipped_models()
+    if name_or_dir in known:
+        return SHIPPED / name_or_dir
     path = Path(name_or_dir)
-    if not path.is_dir():
-        raise CheckpointError(f"{path}: no such folder; give a run directory or a folder with model.json")
-    recognizers = [load_checkpoint(folder) for folder in checkpoint_folders(path)]
+    if path.is_dir():
+        return path
+    message = f"{path}: no such folder; give a run directory or a folder with {FILE}"
+    if isinstance(name_or_dir, str) and known and path.name == name_or_dir:
+        message += f", or a shipped model: {unknown_name('model', name_or_dir, known)}"
+    raise CheckpointError(message)
+
+
+def _recognizer(path: Path) -> Recognizes:
+    has_weights = (path / "model.safetensors").is_file()
+    if (path / GRAPH).is_file() and (find_spec("onnxruntime") is not None or not has_weights):
+        return OnnxRecognizer(path)
+    from affectra.models.recognizer import checkpoint_folders, load_networks  # torch takes seconds to import
+    from affectra.torch_recognizer import TorchRecognizer
+
+    recognizers = [network for folder in checkpoint_folders(path) for network in load_networks(folder)]
     if not recognizers:
-        raise CheckpointError(f"{path}: no finished fold here; expected seed-*/fold-*/model.json or model.json")
-    return Model(recognizers, path.name, read_calibration(path))
+        raise CheckpointError(f"{path}: no finished fold here; expected seed-*/fold-*/{FILE} or {FILE}")
+    return TorchRecognizer(recognizers)
 
 
 def as_row(file: str, prediction: Prediction) -> dict[str, Any]:
@@ -253,7 +359,7 @@ def as_row(file: str, prediction: Prediction) -> dict[str, Any]:
         "emotion": prediction.emotion,
         "confidence": round(prediction.confidence, 6),
         **scores,
-        "arousal": prediction.arousal,
-        "valence": prediction.valence,
+        "arousal": None if prediction.arousal is None else round(prediction.arousal, 6),
+        "valence": None if prediction.valence is None else round(prediction.valence, 6),
         "flags": ";".join(prediction.flags),
     }

@@ -1,0 +1,11 @@
+"""A model behind HTTP and WebSocket, with a web page, on this machine alone unless one says otherwise."""
+
+from affectra.errors import require_extra
+
+require_extra("fastapi", "serve", "the server")
+require_extra("uvicorn", "serve", "the server")
+
+from affectra.serve.app import create_app, serve  # noqa: E402, what they import may be missing
+from affectra.serve.limits import Limits  # noqa: E402
+
+__all__ = ["Limits", "create_app", "serve"]

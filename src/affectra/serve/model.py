@@ -1,0 +1,59 @@
+"""What the server needs of a model, and how it says what a model is."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from affectra.predict import Prediction
+
+
+class Recognizes(Protocol):
+    """A model, as far as the server uses it."""
+
+    name: str
+    classes: tuple[str, ...]
+    sample_rate: int
+    licence: str | None
+    synthetic: bool
+    card: str | None
+
+    def recognize_file(self, path: Path, *, classes: Sequence[str], abstain: bool) -> Prediction:
+        """The answer for a recording."""
+        ...
+
+    def timeline_of_file(self, path: Path, *, classes: Sequence[str], abstain: bool) -> list[Prediction]:
+        """The answer for each of its windows."""
+        ...
+
+    def offered(self, classes: Sequence[str]) -> tuple[str, ...]:
+        """The classes asked for; a `ConfigError` for one it does not have."""
+        ...
+
+
+class Listens(Protocol):
+    """A live stream: blocks of samples in, answers out as windows are complete."""
+
+    def feed(self, samples: npt.NDArray[np.float32]) -> list[Prediction]:
+        """Answers for the windows that these samples (sample,), in [-1, 1], complete."""
+        ...
+
+    def finish(self) -> list[Prediction]:
+        """Answers for what is left."""
+        ...
+
+
+OpenStream = Callable[[Any, int], Listens]  # of a model and a sample rate, Hz
+
+
+def facts(model: Recognizes) -> dict[str, Any]:
+    """Name, classes, licence and card of a model, and whether it knows synthetic speech alone."""
+    return {
+        "name": model.name,
+        "classes": list(model.classes),
+        "licence": model.licence,
+        "synthetic": model.synthetic,
+        "card": model.card,
+    }

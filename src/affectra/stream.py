@@ -1,0 +1,123 @@
+"""Emotion while somebody speaks: blocks of samples in, a prediction for each second out."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import soxr
+
+from affectra.audio import quality_flags, to_mono
+from affectra.numpy_frames import Array
+
+if TYPE_CHECKING:
+    from affectra.predict import Model, Prediction
+
+# Ours. Emotion is told by about 3 s of speech; a window each second follows its changes.
+WINDOW_S, SHIFT_S = 3.0, 1.0
+LEAST_REST_S = 0.25  # ours: less than this at the end of a recording adds no news to the window before
+
+
+class Stream:
+    """Recognises a sound that is still going on.
+
+    Window k ends at k times `SHIFT_S` and is at most `WINDOW_S` long, so the first ones are shorter; each is recognised
+    on its own, as a recording would be. What is left at the end gives one more window if it is `LEAST_REST_S` or longer
+    or if there is no other. How the sound is cut into blocks changes nothing.
+
+    Args:
+        model: what recognises.
+        sample_rate: of the samples to come, Hz.
+        classes: offer these alone; default all.
+        abstain: answer "unknown" where there is nothing to hear.
+
+    Raises:
+        ConfigError: a class the model does not have.
+    """
+
+    def __init__(self, model: "Model", sample_rate: int, *, classes: Sequence[str] = (), abstain: bool = True) -> None:
+        self._model, self._sample_rate = model, sample_rate
+        self._classes, self._abstain = model.offered(classes), abstain
+        rate = model.sample_rate
+        self._resampler = None if rate == sample_rate else soxr.ResampleStream(sample_rate, rate, 1, dtype="float32")
+        self._source, self._heard = _Tail(), _Tail()  # at its own rate, where clipping shows, and at the model's
+        self._length, self._shift, self._rest = (round(s * rate) for s in (WINDOW_S, SHIFT_S, LEAST_REST_S))
+        self._answered = 0  # where the last window ended, in samples at the model's rate
+
+    def feed(self, samples: npt.NDArray[np.generic]) -> "list[Prediction]":
+        """Predictions for the windows that these samples complete, in order.
+
+        Args:
+            samples: (sample,) or (sample, channel), floats in [-1, 1] or integers; any number of them.
+
+        Raises:
+            AudioError: another shape or type, NaN or infinite samples.
+        """
+        if samples.size == 0:
+            return []
+        # Channels in a row: `to_mono` would take a block with fewer samples than channels for a slip.
+        flat = samples.reshape(-1) if samples.ndim == 2 else samples
+        mono = to_mono(flat, self._sample_rate, self._sample_rate)
+        if samples.ndim == 2:
+            mono = mono.reshape(samples.shape).mean(axis=1)
+        self._source.append(mono)
+        self._heard.append(mono if self._resampler is None else self._resampler.resample_chunk(mono))
+        return self._complete()
+
+    def finish(self) -> "list[Prediction]":
+        """Predictions for what is left; the stream is over."""
+        if self._resampler is not None:
+            self._heard.append(self._resampler.resample_chunk(np.empty(0, np.float32), last=True))
+        predictions = self._complete()
+        rest = self._heard.end - self._answered
+        if rest >= self._rest or (rest and not self._answered):
+            predictions.append(self._window(self._heard.end))
+        return predictions
+
+    def _complete(self) -> "list[Prediction]":
+        predictions = []
+        while self._heard.end >= self._answered + self._shift:
+            predictions.append(self._window(self._answered + self._shift))
+        return predictions
+
+    def _window(self, end: int) -> "Prediction":
+        """The prediction of the window that ends here."""
+        begin = max(0, end - self._length)
+        rate, source_rate = self._model.sample_rate, self._sample_rate
+        first, last = (round(position * source_rate / rate) for position in (begin, end))
+        flags = quality_flags(self._source.cut(first, max(last, first + 1)), source_rate)
+        prediction = self._model.recognize_window(
+            self._heard.cut(begin, end), begin / rate, flags, classes=self._classes, abstain=self._abstain
+        )
+        self._answered = end
+        keep = max(0, end - self._length)  # the last window may end anywhere after this one
+        self._heard.forget(keep)
+        self._source.forget(int(keep * source_rate / rate) - 1)
+        return prediction
+
+
+class _Tail:
+    """The last samples of a sound, by their position in it."""
+
+    def __init__(self) -> None:
+        self._chunks: list[Array] = []
+        self._begin = self.end = 0
+
+    def append(self, chunk: Array) -> None:
+        """Add what comes next."""
+        self._chunks.append(chunk)
+        self.end += len(chunk)
+
+    def cut(self, begin: int, end: int) -> Array:
+        """The samples from `begin` to `end`, as far as they are there."""
+        if len(self._chunks) > 1:
+            self._chunks = [np.concatenate(self._chunks)]
+        return self._chunks[0][begin - self._begin : end - self._begin]
+
+    def forget(self, begin: int) -> None:
+        """Keep nothing before `begin`."""
+        begin = min(begin, self.end)
+        if begin > self._begin:
+            kept = self.cut(begin, self.end)
+            self._chunks = [kept.copy()]  # a view would hold the whole
+            self._begin = begin
