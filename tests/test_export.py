@@ -16,7 +16,7 @@ import soundfile
 import torch
 
 from affectra.audio import read
-from affectra.calibration import Calibration
+from affectra.calibration import Calibration, TrainingSpace, to_json
 from affectra.config import load_recipe
 from affectra.errors import CheckpointError, ConfigError
 from affectra.export import TOLERANCE, check_parity, export
@@ -319,7 +319,12 @@ def test_torch_is_never_imported_to_hear_an_exported_model(ensemble: Path, tmp_p
 def test_a_fold_has_the_numbers_of_its_run(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for what in ("write_graph", "check_parity"):
         monkeypatch.setattr(f"affectra.export.{what}", lambda recognizers, path: None)
-    model = load(export(run / "seed-0" / "fold-1", tmp_path / "one"))
+    shutil.copytree(run, tmp_path / "run")
+    space = TrainingSpace(np.zeros((4, 3)), np.eye(3), 1.0)  # of the first fold's network
+    write_json(tmp_path / "run" / "calibration.json", to_json(Calibration(2.0, space=space)))
+    first = load(export(tmp_path / "run" / "seed-0" / "fold-0", tmp_path / "first"))
+    assert first.calibration.space is not None
+    model = load(export(tmp_path / "run" / "seed-0" / "fold-1", tmp_path / "one"))
     assert isinstance(model.recognizer, TorchRecognizer) and model.calibration == Calibration(2.0)
     assert model.card is not None and "0.587" in model.card and "one network" in model.card
 

@@ -17,8 +17,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from affectra.calibration import FILE as CALIBRATION
+from affectra.calibration import read_calibration, to_json
 from affectra.errors import CheckpointError, ConfigError, require_extra
 from affectra.features import FRONT_ENDS
+from affectra.files import write_json
 from affectra.model_calibration import calibrate
 from affectra.model_card import model_card
 from affectra.models.recognizer import Recognizer, checkpoint_folders, load_networks
@@ -95,9 +97,14 @@ def _write(recognizers: Sequence[Recognizer], specification: Specification, sour
         for name, tensor in recognizer.state_dict().items()
     }
     save_file(tensors, folder / WEIGHTS)
-    fitted = _run_of(source) / CALIBRATION
-    if fitted.is_file():
-        copyfile(fitted, folder / CALIBRATION)
+    run = _run_of(source)
+    calibration = read_calibration(run)
+    if calibration is None:
+        return
+    if source.resolve() in (run.resolve(), next(checkpoint_folders(run)).resolve()):
+        copyfile(run / CALIBRATION, folder / CALIBRATION)
+    else:  # distances are in the space of the first fold's network
+        write_json(folder / CALIBRATION, to_json(replace(calibration, space=None)))
 
 
 def _run_of(source: Path) -> Path:

@@ -114,4 +114,4 @@ def _check_rate(rate: int, place: str) -> None:
 
 
 def _scaled(data: bytearray) -> npt.NDArray[np.float32]:
-    return np.frombuffer(bytes(data), "<i2").astype(np.float32) / 32768
+    return np.frombuffer(bytes(data), "<i2").astype(np.float32) / np.float32(32768)

@@ -58,6 +58,8 @@ def _lines(everything: pd.DataFrame, classes: Sequence[str]) -> Iterator[str]:
         "judged it."
     )
     for by, title in (("speaker", "a new speaker"), ("corpus", "a new corpus")):
+        if everything[by].nunique() < 2:
+            continue
         nested = nested_calibration(everything, classes, by=by)  # type: ignore[arg-type]
         yield f"\nCalibrated without {title}:\n"
         yield f"| protocol | corpus | {' | '.join(COLUMNS.values())} |\n|---|---|{'---:|' * len(COLUMNS)}"

@@ -59,7 +59,10 @@ def _lines(
     if specification.synthetic:
         yield "**Trained on synthetic speech alone: it knows nothing of people.**\n"
     if specification.auxiliary:
-        yield f"Also gives probabilities of high {' and positive '.join(specification.auxiliary)}.\n"
+        yield (
+            f"Also gives probabilities of high {' and positive '.join(specification.auxiliary)}, learnt from the corpora's "
+            "emotion words by the binary maps of Gao et al. 2022, not from ratings.\n"
+        )
     n_networks = origin.get("n_networks", 1)
     made = "one network" if n_networks == 1 else f"{n_networks} networks, one a fold and seed, averaged"
     yield f"- Made of: {made}; recipe `{origin.get('recipe', 'unknown')}`, network `{specification.model['name']}`, "
