@@ -1,4 +1,6 @@
-"""Fits the weights of the speech detector `energy` and measures both detectors: `python benchmarks/speech_detection.py DATA`.
+"""Fits the weights of the speech detector `energy` (`--fit`) and measures both detectors.
+
+    python benchmarks/speech_detection.py DATA [--fit]
 
 DATA holds emodb, ravdess, nemo and esc10 as published. Fitted on EMO-DB (clean, and in noise of ESC-10 folds 1 and 2,
 through random equalisers) against those noises, tones and coloured noise; measured on RAVDESS, nEMO and fold 3.
@@ -20,6 +22,7 @@ Samples = np.ndarray
 
 
 def recordings(data: Path, name: str, every: int = 1) -> Iterator[Samples]:
+    """Recordings of a corpus at 16 kHz."""
     patterns = {"emodb": "emodb/wav/*.wav", "ravdess": "ravdess/*/*", "nemo": "nemo/samples/*"}
     patterns |= {f"esc {fold}": f"esc10/*/{fold}-*.ogg" for fold in (1, 2, 3)}
     for path in sorted(data.glob(patterns[name]))[::every]:
@@ -27,12 +30,14 @@ def recordings(data: Path, name: str, every: int = 1) -> Iterator[Samples]:
 
 
 def mixed(speech: Samples, noise: Samples, snr_db: float) -> Samples:
+    """Speech in noise."""
     noise = np.resize(noise, len(speech))
     gain = np.sqrt(np.square(speech).mean() / max(np.square(noise).mean(), 1e-12)) * 10 ** (-snr_db / 20)
     return (speech + gain * noise).astype(np.float32)
 
 
 def equalised(samples: Samples, rng: np.random.Generator) -> Samples:
+    """As another microphone would have it, at another level."""
     out = scipy.signal.lfilter([1, -rng.uniform(-0.6, 0.6)], [1], samples)
     if rng.random() < 0.5:
         band = [rng.uniform(50, 300), rng.uniform(3000, 7500)]
@@ -41,9 +46,9 @@ def equalised(samples: Samples, rng: np.random.Generator) -> Samples:
 
 
 def telephone(samples: Samples) -> Samples:
-    return scipy.signal.lfilter(*scipy.signal.butter(4, [300, 3400], "band", fs=SAMPLE_RATE), samples).astype(
-        np.float32
-    )
+    """Between 300 and 3400 Hz."""
+    band = scipy.signal.butter(4, [300, 3400], "band", fs=SAMPLE_RATE)
+    return scipy.signal.lfilter(*band, samples).astype(np.float32)
 
 
 def no_speech_by_rule(rng: np.random.Generator) -> Iterator[Samples]:
@@ -63,14 +68,17 @@ def no_speech_by_rule(rng: np.random.Generator) -> Iterator[Samples]:
 
 
 def cues(samples: Samples) -> tuple[np.ndarray, np.ndarray]:
+    """Cues and levels of a recording's frames."""
     return EnergyDetector().cues(samples)
 
 
 def active(levels_db: np.ndarray) -> np.ndarray:
+    """Frames loud enough to be more than a pause."""
     return levels_db > levels_db.max() - 35
 
 
 def fit(data: Path) -> None:
+    """Print weights and bias."""
     rng = np.random.default_rng(1)
     noises = [noise for fold in (1, 2) for noise in recordings(data, f"esc {fold}")]
     loud = [noise for noise in noises if np.square(noise[: len(noise) // 2]).mean() > 1e-8]
@@ -93,6 +101,7 @@ def fit(data: Path) -> None:
 
 
 def measure(data: Path, detector: str) -> None:
+    """Print how often speech is missed, and noise taken for it."""
     rng = np.random.default_rng(2)
     noises = list(recordings(data, "esc 3"))
     loud = [noise for noise in noises if np.square(noise).mean() > 1e-6]

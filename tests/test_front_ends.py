@@ -19,7 +19,7 @@ OPTIONS: dict[str, dict] = {
     "leaf": {},
     "waveform": {"window_length": 400, "hop_length": 160},
 }
-VECTORS = {"functionals"}  # one vector per stretch, tested with what computes it
+VECTORS = {"functionals", "voice-statistics"}  # one vector per stretch, tested with what computes it
 RATE = 16_000
 
 

@@ -388,8 +388,8 @@ def test_a_training_part_belongs_to_models_with_epochs_alone() -> None:
 # --- own recordings
 
 
-@pytest.mark.parametrize("seconds", [0.05, 0.7, 5.0, 62.9])
-def test_a_recording_up_to_a_minute_is_recognised_as_one_utterance(model_dir: Path, seconds: float) -> None:
+@pytest.mark.parametrize("seconds", [0.05, 0.7, 5.0, 32.9])
+def test_a_recording_up_to_half_a_minute_is_recognised_as_one_utterance(model_dir: Path, seconds: float) -> None:
     samples = noise(seconds)
     answer = load(model_dir)(samples, 16_000)
     recognizer = load_checkpoint(model_dir)
@@ -398,25 +398,25 @@ def test_a_recording_up_to_a_minute_is_recognised_as_one_utterance(model_dir: Pa
     assert (answer.start, answer.end) == (0.0, pytest.approx(seconds))
 
 
-def test_a_long_recording_is_the_mean_of_its_minutes_by_their_length(model_dir: Path) -> None:
+def test_a_long_recording_is_the_mean_of_its_half_minutes_by_their_length(model_dir: Path) -> None:
     samples = noise(140.5)
     recognizer = load_checkpoint(model_dir)
-    cuts = [samples[: 60 * 16_000], samples[60 * 16_000 : 120 * 16_000], samples[120 * 16_000 :]]
+    cuts = np.split(samples, [second * 16_000 for second in (30, 60, 90, 120)])
     rows = [recognizer.recognize(recognizer.front_end.frames(torch.from_numpy(c)).numpy()).probabilities for c in cuts]
-    expected = np.average(rows, axis=0, weights=[60, 60, 20.5])
-    assert np.abs(np.array(rows) - expected).max() > 1e-3, "the minutes differ"
+    expected = np.average(rows, axis=0, weights=[30, 30, 30, 30, 20.5])
+    assert np.abs(np.array(rows) - expected).max() > 1e-3, "they differ"
     assert list(load(model_dir)(samples, 16_000).scores.values()) == pytest.approx(expected, abs=1e-9)
 
 
 @pytest.mark.parametrize(
-    ("seconds", "ends"), [(0.4, [0.4]), (3.0, [3.0]), (3.1, [3.0, 3.1]), (6.5, [3.0, 4.0, 5.0, 6.0, 6.5])]
+    ("seconds", "ends"), [(0.4, [0.4]), (3.0, [1, 2, 3]), (3.1, [1, 2, 3]), (6.5, [1, 2, 3, 4, 5, 6, 6.5])]
 )
 def test_a_timeline_hears_three_seconds_of_every_second(model_dir: Path, seconds: float, ends: list[float]) -> None:
     samples = noise(seconds)
     windows = load(model_dir).timeline(samples, 16_000)
     assert [w.end for w in windows] == pytest.approx(ends)
-    assert [w.start for w in windows] == list(range(len(ends)))
-    last = samples[16_000 * (len(ends) - 1) :]
+    assert [w.start for w in windows] == pytest.approx([max(0.0, end - 3) for end in ends])
+    last = samples[round(16_000 * windows[-1].start) : round(16_000 * windows[-1].end)]
     alone = load(model_dir)(last, 16_000)
     assert windows[-1].scores["fear"] == pytest.approx(alone.scores["fear"], abs=1e-9)
 
@@ -472,7 +472,8 @@ def test_a_run_is_scaler_and_svm_of_scikit_learn(finished: Path, tone_manifest: 
 
 def test_the_run_answers_on_recordings(finished: Path, tone_manifest: Path) -> None:
     row = read_manifest(tone_manifest).iloc[0]
-    assert load(finished).recognize_file(tone_manifest.parent / row["file"]).emotion == row["emotion"]
+    answer = load(finished).recognize_file(tone_manifest.parent / row["file"], abstain=False)
+    assert answer.emotion == row["emotion"] and "no_speech" in answer.flags  # tones are none
 
 
 def test_c_that_was_chosen_stands_in_the_checkpoint(tone_manifest: Path, tmp_path: Path) -> None:

@@ -387,10 +387,10 @@ def test_resume_state_survives_with_all_its_types(tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_gives_the_predictions_of_its_run(finished: Path, tone_manifest: Path) -> None:
-    from affectra.predict import Model
+    from affectra.predict import load
 
     fold = finished / "seed-0" / "fold-1"
-    model = Model([load_checkpoint(fold)], "fold")
+    model = load(fold)
     for row in pd.read_csv(fold / "predictions.csv").itertuples():
         answer = model.recognize_file(tone_manifest.parent / f"{row.utterance}.wav")
         np.testing.assert_allclose(answer.scores["anger"], row.score_anger, atol=1e-5)

@@ -60,8 +60,8 @@ def _lines(
         yield "**Trained on synthetic speech alone: it knows nothing of people.**\n"
     if specification.auxiliary:
         yield (
-            f"Also gives probabilities of high {' and positive '.join(specification.auxiliary)}, learnt from the corpora's "
-            "emotion words by the binary maps of Gao et al. 2022, not from ratings.\n"
+            f"Also gives probabilities of high {' and positive '.join(specification.auxiliary)}, learnt from the "
+            "corpora's emotion words by the binary maps of Gao et al. 2022, not from ratings.\n"
         )
     n_networks = origin.get("n_networks", 1)
     made = "one network" if n_networks == 1 else f"{n_networks} networks, one a fold and seed, averaged"

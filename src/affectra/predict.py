@@ -19,11 +19,12 @@ from affectra.numpy_frames import Array
 from affectra.onnx_recognizer import GRAPH, OnnxRecognizer
 from affectra.registry import unknown_name
 from affectra.specification import FILE, Specification, UtteranceOutput
+from affectra.speech import speech_frames, speech_probabilities
 from affectra.stream import WINDOW_S, Stream
 
 SHORTEST_S = 0.5  # ours: below it there is hardly a syllable to judge by
 STRETCH_S = 30.0  # ours: longer recordings are recognised in stretches of this length, so memory stays bounded
-LEAST_SPEECH = 0.05  # ours: share of a recording that must be speech
+LEAST_SPEECH_S = 0.3  # ours: about a syllable and a half must be speech, of a very short sound half
 BLOCK_S = 10.0  # of a waveform that a stream takes at a time
 UNKNOWN = "unknown"
 DIMENSIONS: tuple[Literal["arousal", "valence"], ...] = ("arousal", "valence")
@@ -277,9 +278,10 @@ class _Average:
             for name in outputs[0].auxiliary
         }
         self.duration_s = sum(lengths) / rate
+        spoken_s = sum(share * length for share, length in zip(shares, lengths, strict=True)) / rate
         self.flags = [
             *(["too_short"] if self.duration_s < SHORTEST_S else []),
-            *(["no_speech"] if np.average(shares, weights=lengths) < LEAST_SPEECH else []),
+            *(["no_speech"] if spoken_s < min(LEAST_SPEECH_S, self.duration_s / 2) else []),
         ]
 
 
@@ -315,7 +317,13 @@ def load(name_or_dir: str | Path) -> Model:
         path.name,
         read_calibration(path),
         card=card.read_text(encoding="utf-8") if card.is_file() else None,
+        speech_share=speech_share,
     )
+
+
+def speech_share(samples: Array, sample_rate: int) -> float:
+    """The share of a waveform (sample,) that is speech; see `affectra.speech`."""
+    return float(speech_frames(speech_probabilities(samples, sample_rate)).mean()) if len(samples) else 0.0
 
 
 def shipped_models() -> list[str]:
