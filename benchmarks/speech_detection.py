@@ -106,12 +106,18 @@ def measure(data: Path, detector: str) -> None:
     noises = list(recordings(data, "esc 3"))
     loud = [noise for noise in noises if np.square(noise).mean() > 1e-6]
     sets = {name: recordings(data, name) for name in ("emodb", "ravdess", "nemo")}
-    for snr_db in (20, 10, 5, 0):
-        sets[f"ravdess, {snr_db} dB"] = (
-            mixed(speech, loud[rng.integers(len(loud))], snr_db) for speech in recordings(data, "ravdess", 5)
-        )
+
+    def in_noise(snr_db: float) -> Iterator[Samples]:
+        for speech in recordings(data, "ravdess", 5):
+            yield mixed(speech, loud[rng.integers(len(loud))], snr_db)
+
+    def at_level(level_db: float) -> Iterator[Samples]:
+        for speech in recordings(data, "ravdess", 5):
+            yield np.round(speech * 10 ** (level_db / 20) / speech.std() * 32768).astype(np.float32) / 32768
+
+    sets |= {f"ravdess, noise at {snr_db} dB": in_noise(snr_db) for snr_db in (20, 10, 5, 0)}
+    sets |= {f"ravdess, 16 bit at {level_db} dB RMS": at_level(level_db) for level_db in (-50, -60, -70)}
     sets["ravdess, telephone"] = (telephone(speech) for speech in recordings(data, "ravdess", 5))
-    sets["ravdess, -40 dB"] = (np.float32(0.01) * speech for speech in recordings(data, "ravdess", 5))
     sets["esc 1-2"] = (noise for fold in (1, 2) for noise in recordings(data, f"esc {fold}"))
     sets["esc 3"] = iter(noises)
     sets["tones, noise, clicks"] = no_speech_by_rule(rng)

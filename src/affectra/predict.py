@@ -254,7 +254,7 @@ class Model:
 
 
 class _Average:
-    """What a model hears in a sound, stretch by stretch, averaged by length.
+    """What a model hears in a sound, stretch by stretch, averaged by how long somebody speaks in each.
 
     Attributes:
         probabilities: (class,), not calibrated.
@@ -271,14 +271,16 @@ class _Average:
             lengths.append(len(stretch))
             outputs.append(model.recognizer(stretch))
             shares.append(1.0 if model.speech_share is None else model.speech_share(stretch, rate))
-        self.probabilities = np.average([output.probabilities for output in outputs], axis=0, weights=lengths)
-        self.embedding = np.average([output.embedding for output in outputs], axis=0, weights=lengths)
+        spoken = [share * length for share, length in zip(shares, lengths, strict=True)]
+        weights = spoken if sum(spoken) else lengths  # what is said counts, not the pauses between
+        self.probabilities = np.average([output.probabilities for output in outputs], axis=0, weights=weights)
+        self.embedding = np.average([output.embedding for output in outputs], axis=0, weights=weights)
         self.sides = {
-            name: float(np.average([output.auxiliary[name] for output in outputs], weights=lengths))
+            name: float(np.average([output.auxiliary[name] for output in outputs], weights=weights))
             for name in outputs[0].auxiliary
         }
         self.duration_s = sum(lengths) / rate
-        spoken_s = sum(share * length for share, length in zip(shares, lengths, strict=True)) / rate
+        spoken_s = sum(spoken) / rate
         self.flags = [
             *(["too_short"] if self.duration_s < SHORTEST_S else []),
             *(["no_speech"] if spoken_s < min(LEAST_SPEECH_S, self.duration_s / 2) else []),

@@ -26,7 +26,6 @@ DETECTORS = ("silero", "energy")
 # Ours. Shorter sounds are clicks and coughs; shorter pauses are plosives and breath within an utterance.
 _SHORTEST_RUN = 6  # frames, 0.19 s
 _SHORTEST_PAUSE = 6
-_LEAST_SPEECH_S = 0.3  # ours: about a syllable and a half
 
 _SILERO_MODEL = "data/silero_vad_16k_sequence.onnx"  # the one that takes many frames at once and gives its state back
 _SILERO_CONTEXT = 64  # samples before each frame that the network also hears
@@ -113,18 +112,13 @@ def speech_frames(probabilities: Probabilities) -> npt.NDArray[np.bool_]:
     return frames
 
 
-def has_speech(probabilities: Probabilities) -> bool:
-    """Whether there are 0.3 s of speech in a recording or a window; if not, it is flagged `no_speech`."""
-    return bool(speech_frames(probabilities).sum() * FRAME_S >= _LEAST_SPEECH_S)
-
-
 class EnergyDetector:
     """Speech by how sound changes within a second, from nine cues and a logistic regression.
 
     Speech comes and goes: within a second it has periodic and aperiodic parts, its spectrum has formants and moves, and
     most of its energy lies below 1 kHz. Steady noise, hum, tones, clicks and silence lack one or the other. Nothing
-    depends on the level, down to -80 dB of full scale. Cries, barks and songs may pass for speech; the beginning of speech
-    after a second of silence is heard up to half a second late.
+    depends on the level, down to -80 dB of full scale. Cries, barks and songs may pass for speech. The detector
+    remembers a second, so it hears the beginning and the end of speech up to half a second late.
 
     The weights are fitted on EMO-DB, with and without ESC-10's noises (folds 1 and 2), against these noises, tones and
     coloured noise by `benchmarks/speech_detection.py`, which also tells how well it does elsewhere.
