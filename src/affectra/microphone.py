@@ -27,11 +27,11 @@ def pcm_blocks(stream: BinaryIO, rate: int) -> Iterator[npt.NDArray[np.float32]]
         stream: open for reading bytes, such as `sys.stdin.buffer`.
         rate: Hz; a block is 0.1 s, the last one may be shorter.
 
-    Yields:
-        Samples (sample,), full scale 1.
+    Returns:
+        Samples (sample,), full scale 1, as they come.
 
     Raises:
-        AudioError: an impossible rate.
+        AudioError: an impossible rate; said at once, before anything is read.
 
     Example:
         >>> import io
@@ -39,6 +39,10 @@ def pcm_blocks(stream: BinaryIO, rate: int) -> Iterator[npt.NDArray[np.float32]]
         [[0.5, -0.5]]
     """
     _check_rate(rate, "standard input")
+    return _pcm_blocks(stream, rate)
+
+
+def _pcm_blocks(stream: BinaryIO, rate: int) -> Iterator[npt.NDArray[np.float32]]:
     length = 2 * math.ceil(BLOCK_S * rate)
     read = getattr(stream, "read1", stream.read)  # what is there, instead of waiting for all that was asked for
     held = bytearray()
@@ -63,14 +67,18 @@ def microphone_blocks(rate: int) -> Iterator[npt.NDArray[np.float32]]:
     Args:
         rate: Hz.
 
-    Yields:
-        Mono samples (sample,), full scale 1.
+    Returns:
+        Mono samples (sample,), full scale 1, as they come.
 
     Raises:
-        AudioError: an impossible rate, a package or library is missing, or there is no microphone that can be opened.
+        AudioError: an impossible rate, or a package or library is missing: at once; no microphone that can be opened:
+            with the first block.
     """
     _check_rate(rate, "microphone")
-    sounddevice = _library()
+    return _microphone_blocks(_library(), rate)
+
+
+def _microphone_blocks(sounddevice: Any, rate: int) -> Iterator[npt.NDArray[np.float32]]:
     try:
         device = sounddevice.query_devices(kind="input")
         own_rate = rate if _can_record(sounddevice, rate) else round(device["default_samplerate"])

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from affectra.calibration import nested_calibration, with_distances, write_calibration
+from affectra.config import load_recipe
 from affectra.errors import ConfigError
 from affectra.evaluation import read_predictions
 from affectra.files import read_json
@@ -15,6 +16,7 @@ COLUMNS = {
     "n": "utterances", "ua": "UA", "ece": "ECE", "brier": "Brier", "entropy": "entropy of answers",
     "coverage": "answered", "risk": "of these wrong",
 }  # fmt: skip
+SAME = ("auxiliary", "augmentation", "segments", "front_end", "normalization", "model", "training")  # parts of a recipe
 
 
 def calibrate(classes: Sequence[str], runs: Sequence[Path], folder: Path) -> str:
@@ -30,8 +32,9 @@ def calibrate(classes: Sequence[str], runs: Sequence[Path], folder: Path) -> str
         fitted without them.
 
     Raises:
-        ConfigError: a run has other classes, or was made by another recipe.
+        ConfigError: a run has other classes, was made by another recipe, or under a protocol of which there is one.
     """
+    _check_recipes(runs)
     tables, spaces, names = [], [], []
     for run in runs:
         scores = read_json(run / "scores.json")
@@ -48,6 +51,17 @@ def calibrate(classes: Sequence[str], runs: Sequence[Path], folder: Path) -> str
         folder, everything, classes, space=spaces[0], fitted_on=f"out-of-fold predictions under {', '.join(names)}"
     )
     return "\n".join(_lines(everything, classes))
+
+
+def _check_recipes(runs: Sequence[Path]) -> None:
+    """Raise a `ConfigError` unless the models of all runs are made alike: one's errors tell nothing of another's."""
+    first, *others = (load_recipe(str(run / "recipe.yaml")).recipe for run in runs)
+    for run, recipe in zip(runs[1:], others, strict=True):
+        different = [part for part in SAME if getattr(recipe, part) != getattr(first, part)]
+        if different:
+            raise ConfigError(
+                f"{run}: was made with another {', '.join(different)} than {runs[0]}; calibrate on runs of its recipe"
+            )
 
 
 def _lines(everything: pd.DataFrame, classes: Sequence[str]) -> Iterator[str]:
