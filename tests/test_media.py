@@ -44,7 +44,7 @@ def encode(samples: np.ndarray, sample_rate: int, container: str, codec: str, **
     """Samples (sample,) or (sample, channel) as PyAV writes them."""
     buffer = io.BytesIO()
     framed = samples.reshape(len(samples), -1).astype(np.float32)
-    layout = {1: "mono", 2: "stereo"}[framed.shape[1]]
+    layout = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}[framed.shape[1]]
     with av.open(buffer, "w", format=container, container_options=options) as file:
         stream = file.add_stream(codec, rate=sample_rate, layout=layout)
         stream.bit_rate = 12200 if "amr" in codec else 96000
@@ -228,6 +228,26 @@ def test_a_codec_that_is_not_fenced_in_is_refused(tmp_path: Path) -> None:
     assert "its sound is tta, which is not supported" in refusal(written(tmp_path, content))
     unknown = ENCODED["mkv"].replace(b"A_FLAC", b"A_FLOP")
     assert "its sound is of an unknown codec, which is not supported" in refusal(written(tmp_path, unknown))
+
+
+def test_six_channels_are_averaged_and_eight_refused(tmp_path: Path) -> None:
+    """PyAV's planar frames of eight channels end the process."""
+    one = speechlike(RATE)
+    for codec in ("aac", "flac"):
+        six = np.stack([one] + [np.zeros_like(one)] * 5, axis=1)
+        samples = read(written(tmp_path, encode(six, RATE, "matroska", codec)), RATE).samples
+        assert aligned(samples, one / 6)[1] > 0.9
+        eight = encode(np.stack([one] * 8, axis=1), RATE, "matroska", codec)
+        assert "its sound has 8 channels, at most 7" in refusal(written(tmp_path, eight))
+
+
+@pytest.mark.parametrize("tag", [b"mp4\xff", b"\0\0\0\0", b"text"])
+def test_a_track_of_a_kind_that_no_one_knows_never_crashes(tag: bytes, tmp_path: Path) -> None:
+    path = written(tmp_path, M4A.replace(b"mp4a", tag))
+    try:
+        assert len(read(path, RATE).samples) > 2 * RATE  # the rest of its description names the codec
+    except AudioError as error:
+        assert str(error).startswith(f"{path}: ")
 
 
 def test_without_the_package_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 import soxr
-from scipy.signal import fftconvolve, lfilter
+from scipy.signal import butter, fftconvolve, lfilter, sosfilt
 
 from affectra.config import Augmentation
 
@@ -15,7 +15,7 @@ def augment(samples: Samples, sample_rate: int, plan: Augmentation, rng: np.rand
     """A copy of a recording as it might have sounded elsewhere; the emotion is meant to stay.
 
     In the order in which it would happen: a stretch of it, spoken faster or slower (pitch and formants move along), by
-    a microphone of another colour, in a room, with noise around.
+    a microphone of another colour, in a room, with noise around, over a line that lets a band of frequencies through.
 
     Args:
         samples: (sample,) at `sample_rate`.
@@ -34,6 +34,8 @@ def augment(samples: Samples, sample_rate: int, plan: Augmentation, rng: np.rand
         copy = _in_a_room(copy, sample_rate, float(np.exp(rng.uniform(np.log(0.15), np.log(0.9)))), rng)
     if rng.random() < plan.noise_share:
         copy = _in_noise(copy, rng.uniform(*plan.snr_db), rng)
+    if rng.random() < plan.band_share:
+        copy = _over_a_line(copy, sample_rate, rng)
     return copy.astype(np.float32)
 
 
@@ -66,6 +68,16 @@ def _in_a_room(
     tail[0] += 1
     wet: npt.NDArray[np.float64] = fftconvolve(samples, tail)[: len(samples)]
     return wet
+
+
+def _over_a_line(
+    samples: npt.NDArray[np.float64], sample_rate: int, rng: np.random.Generator
+) -> npt.NDArray[np.float64]:
+    """Through a band from 50 to 350 Hz up to 3 to 8 kHz, as telephones and codecs of low rates leave it."""
+    low, high = np.exp(rng.uniform(np.log([50.0, 3000.0]), np.log([350.0, 8000.0])))
+    high = min(high, 0.49 * sample_rate)
+    narrow: npt.NDArray[np.float64] = sosfilt(butter(4, [low, high], "bandpass", fs=sample_rate, output="sos"), samples)
+    return narrow
 
 
 def _in_noise(samples: npt.NDArray[np.float64], snr_db: float, rng: np.random.Generator) -> npt.NDArray[np.float64]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from ruamel.yaml import YAML
@@ -47,19 +47,29 @@ class Paper(Strict):
 class Augmentation(Strict):
     """Augmented copies of each training utterance, made once from the recording and cached; see `affectra.augment`."""
 
+    model_config = ConfigDict(allow_inf_nan=False)
+
     copies: int = Field(gt=0, le=100)
-    stretch_s: tuple[float, float]  # length of what is cut out, at random
+    stretch_s: tuple[Annotated[float, Field(ge=0.1)], float]  # length of what is cut out, at random
     speed: float = Field(ge=0, lt=1)  # at most so much faster or slower
     tilt_db: float = Field(ge=0)  # an octave, deviation
     equalizer_db: float = Field(ge=0)  # deviation
     reverb_share: float = Field(ge=0, le=1)  # of the copies
     noise_share: float = Field(ge=0, le=1)
     snr_db: tuple[float, float]
+    band_share: float = Field(ge=0, le=1)
 
     @field_validator("stretch_s", "snr_db", mode="before")
     @classmethod
     def _two_numbers(cls, value: Any) -> Any:
         return tuple(float(v) for v in value) if isinstance(value, list) and len(value) == 2 else value
+
+    @field_validator("stretch_s", "snr_db")
+    @classmethod
+    def _in_order(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if value[0] > value[1]:
+            raise ValueError("the lower one comes first")
+        return value
 
 
 class SegmentPlan(Strict):
