@@ -95,3 +95,31 @@ def test_what_cannot_be_fitted_or_built_is_said() -> None:
         Linear(5, 3, n_auxiliary=2, quadrants=QUADRANTS)
     with pytest.raises(ConfigError, match="need auxiliary"):
         Linear(5, 4, quadrants=QUADRANTS)
+
+
+def test_erasing_leaves_no_linear_trace_of_the_corpus_and_emotion_where_it_was() -> None:
+    rng = np.random.default_rng(5)
+    features, targets = blobs(3, n=900, n_features=8)
+    corpora = np.array(["a", "b", "c"])[rng.integers(0, 3, len(targets))]
+    features[:, 6:] += 2 * np.stack([corpora == "a", corpora == "b"], axis=1)  # two features tell the corpus
+    model = Linear(8, 3, erase=True, limit=100.0)
+    model.fit(Vectors(features, targets, corpora=corpora.tolist()))
+    embedding = model(torch.from_numpy(features)[:, :, None]).embedding.numpy()
+
+    def told(x: np.ndarray) -> float:
+        probe = LogisticRegression(max_iter=2000, class_weight="balanced").fit(x[::2], corpora[::2])
+        return float((probe.predict(x[1::2]) == corpora[1::2]).mean())
+
+    assert told(features) > 0.7 and told(embedding) < 0.43
+    plain = Linear(8, 3, limit=100.0)
+    plain.fit(Vectors(features, targets, corpora=corpora.tolist()))
+    right = [(probabilities(m, features).argmax(1) == targets).mean() for m in (plain, model)]
+    assert right[1] > right[0] - 0.02
+
+
+def test_one_corpus_alone_has_nothing_to_erase() -> None:
+    features, targets = blobs(3)
+    erased, plain = Linear(5, 3, erase=True), Linear(5, 3)
+    for model in (erased, plain):
+        model.fit(Vectors(features, targets, corpora=["a"] * len(targets)))
+    np.testing.assert_allclose(probabilities(erased, features), probabilities(plain, features), atol=1e-4)

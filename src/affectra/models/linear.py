@@ -14,6 +14,8 @@ from affectra.models.layers import Output
 from affectra.models.vectors import Vectors
 
 MAX_ITERATIONS = 2000
+NO_TRACE = 1e-8  # a covariance of whitened features and corpora below this is rounding
+RIDGE = 1e-3  # of the mean variance, so that still features can be whitened
 
 
 class Linear(nn.Module):
@@ -21,6 +23,10 @@ class Linear(nn.Module):
 
     Every corpus has the same say, and in it every class; so a large corpus, or one that says "anger" more often, does
     not decide for all. The binary tasks learn from utterances of other classes too.
+
+    With `erase`, what a linear classifier could tell of the corpus is taken out first (Belrose et al. 2023, LEACE): of
+    the whitened features the directions in which the corpora's means differ, each class having the same say in all of
+    them, are projected out; the rest stays as it is.
 
     With `quadrants`, what arousal and valence say of a class is added to its score: `weight x (log P(arousal of the
     class) + log P(valence of the class))`.
@@ -31,6 +37,7 @@ class Linear(nn.Module):
         n_auxiliary: binary tasks; with `quadrants` arousal and valence, in this order.
         penalty: of half the squared weights, against the mean loss of an example.
         limit: features are cut off at this many deviations, so that no oddity of a recording decides alone.
+        erase: whether to take the corpus out; a training part of one corpus has none.
         quadrants: whether each class, in their order, is of high arousal and of positive valence; none leaves it out.
         quadrant_weight: of that addition.
 
@@ -50,6 +57,7 @@ class Linear(nn.Module):
         n_auxiliary: int = 0,
         penalty: float = 0.06,
         limit: float = 4.0,
+        erase: bool = False,
         quadrants: Sequence[Sequence[bool]] = (),
         quadrant_weight: float = 0.5,
     ) -> None:
@@ -64,6 +72,12 @@ class Linear(nn.Module):
         self.penalty, self.limit, self.quadrant_weight = penalty, limit, quadrant_weight
         self.classify = nn.Linear(n_features, n_classes)
         self.sides = nn.Linear(n_features, n_auxiliary) if n_auxiliary else None
+        self.erase = erase
+        if erase:
+            self.register_buffer("eraser", torch.eye(n_features))
+            self.register_buffer("center", torch.zeros(n_features))
+        self.eraser: Tensor
+        self.center: Tensor
         signs = torch.tensor(quadrants, dtype=torch.float32) * 2 - 1 if quadrants else torch.zeros(0, 2)
         self.register_buffer("signs", signs, persistent=False)
         self.signs: Tensor
@@ -72,6 +86,8 @@ class Linear(nn.Module):
         """Scores and embedding of a batch."""
         del n_frames
         embedding = features[:, :, 0].clamp(-self.limit, self.limit)
+        if self.erase:
+            embedding = (embedding - self.center) @ self.eraser + self.center
         scores = self.classify(embedding)
         sides = None if self.sides is None else self.sides(embedding)
         if len(self.signs) and sides is not None:
@@ -86,8 +102,13 @@ class Linear(nn.Module):
         Raises:
             ConfigError: a class of the task, or a side of a binary one, has no utterance.
         """
-        features = part.features.clip(-self.limit, self.limit)
+        features = part.features.clip(-self.limit, self.limit).astype(np.float64)
         corpora = np.asarray(part.corpora if len(part.corpora) else [""] * len(features))
+        if self.erase:
+            center, eraser = _eraser(features, corpora, _cell_weights(corpora, part.targets))
+            self.center.copy_(torch.from_numpy(center))
+            self.eraser.copy_(torch.from_numpy(eraser))
+            features = (features - center) @ eraser + center
         layers = [(self.classify, part.targets, len(self.classify.bias))]
         if self.sides is not None:
             layers += [(self.sides, side, 2) for side in part.auxiliary.T]
@@ -109,14 +130,34 @@ class Linear(nn.Module):
         return {}
 
     def _regress(
-        self, features: npt.NDArray[np.float32], targets: npt.NDArray[np.int64], corpora: npt.NDArray[np.str_]
+        self, features: npt.NDArray[np.float64], targets: npt.NDArray[np.int64], corpora: npt.NDArray[np.str_]
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        _, cells, counts = np.unique(
-            np.stack([np.unique(corpora, return_inverse=True)[1], targets]), axis=1, return_inverse=True,
-            return_counts=True,
-        )  # fmt: skip
-        weights = 1 / counts[cells.ravel()]
         machine = LogisticRegression(C=1 / self.penalty, max_iter=MAX_ITERATIONS)
-        # float64: lbfgs stops early on single precision.
-        machine.fit(features.astype(np.float64), targets, sample_weight=weights / weights.sum())
+        machine.fit(features, targets, sample_weight=_cell_weights(corpora, targets))
         return machine.coef_, machine.intercept_
+
+
+def _cell_weights(corpora: npt.NDArray[np.str_], targets: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """Weights that sum to 1, each class of each corpus having the same."""
+    pairs = np.stack([np.unique(corpora, return_inverse=True)[1], targets])
+    _, cells, counts = np.unique(pairs, axis=1, return_inverse=True, return_counts=True)
+    weights = 1 / counts[cells.ravel()]
+    balanced: npt.NDArray[np.float64] = weights / weights.sum()
+    return balanced
+
+
+def _eraser(
+    features: npt.NDArray[np.float64], corpora: npt.NDArray[np.str_], weights: npt.NDArray[np.float64]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Center (feature,) and matrix (feature, feature) that leave no linear trace of the corpus."""
+    center = weights @ features
+    centred = features - center
+    covariance = (centred * weights[:, None]).T @ centred
+    covariance += RIDGE * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
+    values, vectors = np.linalg.eigh(covariance)
+    whiten, colour = (vectors * values**power @ vectors.T for power in (-0.5, 0.5))
+    is_of = (corpora[:, None] == np.unique(corpora)).astype(np.float64)
+    crossed = (centred * weights[:, None]).T @ (is_of - weights @ is_of)  # (feature, corpus)
+    directions, strengths, _ = np.linalg.svd(whiten @ crossed, full_matrices=False)
+    directions = directions[:, strengths > NO_TRACE]
+    return center, np.eye(len(center)) - whiten @ directions @ directions.T @ colour
