@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import soundfile
 
-from affectra.audio import read
 from affectra.augment import augment
 from affectra.config import Augmentation, load_recipe, parse_assignments
 from affectra.corpora.utterance import manifest_from_rows, read_manifest, write_manifest
@@ -25,11 +24,11 @@ RATE = 16_000
 PITCHES_HZ = {"anger": 260, "boredom": 105, "fear": 300, "happiness": 340, "neutral": 160, "sadness": 120}
 NOTHING = {
     "copies": 1, "stretch_s": [60.0, 60.0], "speed": 0.0, "tilt_db": 0.0, "equalizer_db": 0.0, "reverb_share": 0.0,
-    "noise_share": 0.0, "snr_db": [10.0, 10.0],
+    "noise_share": 0.0, "snr_db": [10.0, 10.0], "band_share": 0.0,
 }  # fmt: skip
 ALL = {
     **NOTHING, "stretch_s": [0.1, 5.0], "speed": 0.5, "tilt_db": 3.0, "equalizer_db": 3.0, "reverb_share": 1.0,
-    "noise_share": 1.0, "snr_db": [-10.0, 30.0],
+    "noise_share": 1.0, "snr_db": [-10.0, 30.0], "band_share": 1.0,
 }  # fmt: skip
 
 
@@ -65,9 +64,9 @@ def test_where_nothing_is_asked_for_the_copy_is_the_recording() -> None:
 def test_what_is_cut_out_is_a_stretch_of_the_recording_as_long_as_asked_for() -> None:
     samples = noise(5 * RATE)
     begins, lengths = [], []
-    for seed in range(40):
+    for seed in range(30):
         copy = copy_of(samples, seed, stretch_s=[1.0, 2.0])
-        begins.append(int(np.argmax(np.correlate(samples, copy[:500], "valid"))))
+        begins.append(int(np.argmax(np.correlate(samples, copy[:60], "valid"))))
         lengths.append(len(copy))
         np.testing.assert_allclose(copy, samples[begins[-1] : begins[-1] + len(copy)], atol=1e-6)
     assert RATE <= min(lengths) < 1.2 * RATE and 1.8 * RATE < max(lengths) <= 2 * RATE
@@ -78,10 +77,10 @@ def test_what_is_cut_out_is_a_stretch_of_the_recording_as_long_as_asked_for() ->
 def test_speed_moves_the_pitch_of_a_tone_by_the_factor_by_which_it_gets_shorter() -> None:
     samples = (0.3 * np.sin(2 * np.pi * 500 * np.arange(2 * RATE) / RATE)).astype(np.float32)
     factors = []
-    for seed in range(40):
+    for seed in range(25):
         copy = copy_of(samples, seed, speed=0.2)
-        spectrum = np.abs(np.fft.rfft(copy * np.hanning(len(copy)), 1 << 18))
-        factors.append(spectrum.argmax() * RATE / (1 << 18) / 500)
+        spectrum = np.abs(np.fft.rfft(copy * np.hanning(len(copy)), 1 << 16))
+        factors.append(spectrum.argmax() * RATE / (1 << 16) / 500)
         assert len(samples) / len(copy) == pytest.approx(factors[-1], rel=2e-3)
     assert 0.8 <= min(factors) < 0.87 and 1.13 < max(factors) <= 1.2
 
@@ -113,7 +112,7 @@ def test_a_room_prolongs_a_click_and_its_echoes_are_softer_and_die_away() -> Non
         copy = copy_of(impulse(RATE), seed, reverb_share=1.0).astype(np.float64)
         assert -16 < decibels((copy[1:] ** 2).sum() / copy[0] ** 2) < 0
         left = np.cumsum(copy[:0:-1] ** 2)[::-1]  # Schroeder's integral of the echoes
-        level_db = decibels(left[:RATE // 2] / left[0] + 1e-30)
+        level_db = decibels(left[: RATE // 2] / left[0] + 1e-30)
         fallen = np.flatnonzero(level_db < -20)[0]
         decays_s.append(3 * fallen / RATE)
         assert (level_db[[0, fallen // 2, fallen]] == sorted(level_db[[0, fallen // 2, fallen]], reverse=True)).all()
@@ -129,10 +128,25 @@ def test_noise_is_as_loud_as_was_asked_for(snr_db: float) -> None:
         assert decibels((samples**2).mean() / (added**2).mean()) == pytest.approx(snr_db, abs=0.05)
 
 
-def test_as_many_copies_as_asked_for_are_in_a_room_or_in_noise() -> None:
+def test_a_line_lets_the_band_of_speech_through_and_little_else() -> None:
+    bins = np.fft.rfftfreq(RATE, 1 / RATE)
+    lows_hz, highs_hz = [], []
+    for seed in range(40):
+        gain_db = decibels(np.abs(np.fft.rfft(copy_of(impulse(RATE), seed, band_share=1.0))) ** 2 + 1e-12)
+        open_hz = bins[gain_db > -3.02]
+        lows_hz.append(open_hz[0])
+        highs_hz.append(open_hz[-1])
+        assert len(open_hz) == highs_hz[-1] - lows_hz[-1] + 1, "one band, without holes"
+        assert gain_db.max() < 0.1 and gain_db[int(lows_hz[-1] / 3)] < -30
+        assert (gain_db[bins > 1.9 * highs_hz[-1]] < -20).all()
+    assert 50 <= min(lows_hz) < 80 and 250 < max(lows_hz) <= 351
+    assert 2999 <= min(highs_hz) < 3500 and 6500 < max(highs_hz) < RATE / 2
+
+
+def test_as_many_copies_as_asked_for_are_in_a_room_in_noise_or_on_a_line() -> None:
     samples = noise(800)
-    for share in ("reverb_share", "noise_share"):
-        changed = [np.abs(copy_of(samples, seed, **{share: 0.3}) - samples).max() > 1e-4 for seed in range(400)]
+    for share in ("reverb_share", "noise_share", "band_share"):
+        changed = [np.abs(copy_of(samples, seed, **{share: 0.3}) - samples).max() > 1e-4 for seed in range(300)]
         assert 0.22 < np.mean(changed) < 0.38  # three deviations of a coin
 
 
@@ -141,7 +155,7 @@ def test_no_recording_is_too_short_or_too_still(n_samples: int) -> None:
     """With all that may happen, on samples that are noise, silence or one value."""
     for samples in (noise(n_samples), np.zeros(n_samples, np.float32), np.ones(n_samples, np.float32)):
         before = samples.copy()
-        for seed in range(20):
+        for seed in range(8):
             copy = copy_of(samples, seed, **ALL)
             assert copy.dtype == np.float32 and copy.ndim == 1 and np.isfinite(copy).all()
             assert bool(len(copy)) == bool(n_samples)
@@ -347,7 +361,7 @@ def test_what_learns_through_epochs_gets_the_copies_too_and_is_never_shown_what_
     settings = {"augmentation": {**augmentation.model_dump(mode="json"), "copies": 1}}
     sources = [f"{name}={path}" for name, path in voices.items()]
     (job,) = jobs_of(
-        plan_run("li2018-cpu", sources, settings=settings, protocol="random-80-20", out=tmp_path)
+        plan_run("li2018-cpu", sources, settings=settings, protocol="cross-corpus", out=tmp_path)
     )  # fmt: skip
     job.run()
     assert [example.key for example in given[0].train] == [example.key for example in (*job.train, *job.train)]
@@ -358,7 +372,6 @@ def test_what_learns_through_epochs_gets_the_copies_too_and_is_never_shown_what_
 def test_a_copy_sounds_like_its_recording(voices: dict[str, Path], tmp_path: Path) -> None:
     """Altered, but the same voice: its features are nearer to its own recording's than to most others'."""
     job = jobs_of(plan_of(voices, tmp_path))[0]
-    assert read(voices["red"].parent / read_manifest(voices["red"])["file"][0], RATE).samples.any()
     originals, copies = (np.concatenate([e.load() for e in part]) for part in (job.train, job.copies))
     scale = originals.std(0) + 1e-6
     distances = np.linalg.norm((copies[:, None] - originals[None]) / scale, axis=2)

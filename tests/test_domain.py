@@ -152,7 +152,7 @@ def test_a_domain_with_one_value_is_trivial() -> None:
     [
         ({}, "none is named"),
         ({"speakers": 4}, "unknown domain 'speakers'; did you mean 'speaker'"),
-        ({"corpus": 0}, "corpus has 0 values"),
+        ({"corpus": 0}, "no training utterance says its corpus"),
     ],
 )
 def test_domains_that_make_no_sense_are_refused(domains: dict[str, int], message: str) -> None:

@@ -50,8 +50,8 @@ def encode(samples: np.ndarray, sample_rate: int, container: str, codec: str, **
         stream.bit_rate = 12200 if "amr" in codec else 96000
         converter = av.AudioResampler(format=stream.format, layout=layout, rate=sample_rate)
         for start in range(0, len(framed), 1000):
-            part = np.ascontiguousarray(framed[start : start + 1000].T)
-            frame = av.AudioFrame.from_ndarray(part, format="fltp", layout=layout)
+            part = np.ascontiguousarray(framed[start : start + 1000]).reshape(1, -1)
+            frame = av.AudioFrame.from_ndarray(part, format="flt", layout=layout)
             frame.sample_rate, frame.pts = sample_rate, start
             for converted in converter.resample(frame):
                 file.mux(stream.encode(converted))

@@ -209,7 +209,7 @@ def test_a_sound_without_speech_is_unknown() -> None:
 def test_speech_in_a_part_of_a_long_recording_counts_by_length() -> None:
     """Half a minute of speech among minutes of none: it is answered by that half minute alone."""
     samples = wandering(5 * 30.0)
-    model, ear = hearing(speech_share=lambda stretch, rate: float(np.array_equal(stretch, samples[:480_000])))
+    model, _ = hearing(speech_share=lambda stretch, rate: float(np.array_equal(stretch, samples[:480_000])))
     answer = model(samples, 16_000)
     assert "no_speech" not in answer.flags
     expected = hearing()[0](samples[:480_000], 16_000)

@@ -63,7 +63,7 @@ def export(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"{out}: there is something already; give a new folder with --out")
     if calibrate_on and _run_of(source) != source:  # distances are in the space of the run's first network
-        raise ConfigError(f"{source}: is one fold; what is calibrated on several runs is a whole run, {_run_of(source)}")
+        raise ConfigError(f"{source}: one fold cannot be calibrated on several runs; give its run, {_run_of(source)}")
     recognizers = [network for folder in checkpoint_folders(source) for network in load_networks(folder)]
     if not recognizers:
         raise CheckpointError(f"{source}: no finished fold here; expected seed-*/fold-*/{FILE} or {FILE}")

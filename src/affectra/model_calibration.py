@@ -16,7 +16,9 @@ COLUMNS = {
     "n": "utterances", "ua": "UA", "ece": "ECE", "brier": "Brier", "entropy": "entropy of answers",
     "coverage": "answered", "risk": "of these wrong",
 }  # fmt: skip
-SAME = ("auxiliary", "augmentation", "segments", "front_end", "normalization", "model", "training")  # parts of a recipe
+SAME = (  # parts of a recipe
+    "auxiliary", "augmentation", "segments", "front_end", "normalization", "model", "pretraining", "stages", "training",
+)  # fmt: skip
 
 
 def calibrate(classes: Sequence[str], runs: Sequence[Path], folder: Path) -> str:

@@ -31,6 +31,7 @@ from affectra.registry import unknown_name
 from affectra.specification import Specification
 from affectra.training.fold import LAST, check_fitting
 from affectra.training.module import check_training
+from affectra.training.stage import check_network
 
 N_UNEXPECTED = 6  # lines
 
@@ -154,6 +155,7 @@ def plan_run(
         raise ConfigError("normalization speaker: the corpus has utterances whose speaker is unknown")
     chosen = document.recipe.protocol
     splits = apply_protocol(chosen.name, labelled.manifest, chosen.options, everything=manifest)
+    _check_tested(splits, labelled)
     promises = _promises(splits, manifest)
     found = audit(splits.folds, labelled.manifest, promises=promises, labels="target")
     refuse_leaks(found, document.recipe.allow_leak, chosen.name)
@@ -166,7 +168,10 @@ def plan_run(
         opened, labelled, pretraining, pretraining_labelled, splits, synthetic, promises, found, tuple(unexpected)
     )
     plan = Plan(document, data, folder)
-    Recognizer(plan.specification)  # the parts fit together
+    network = Recognizer(plan.specification).network  # the parts fit together
+    for training in (*(stage.training for stage in document.recipe.stages), document.recipe.training):
+        if training is not None:
+            check_network(network, training)
     return plan
 
 
@@ -218,6 +223,19 @@ def _with_audio(manifest: pd.DataFrame) -> pd.DataFrame:
     return manifest[heard]
 
 
+def _check_tested(splits: Splits, labelled: LabelledUtterances) -> None:
+    """Raise a `ProtocolError` for a fold that tests nothing: with auxiliary tasks some utterances have no class."""
+    manifest = labelled.manifest
+    with_class = set(utterance_keys(manifest)[manifest["target"] != ""])
+    for k, fold in enumerate(splits.folds):
+        if not with_class.intersection(fold.test):
+            raise ProtocolError(
+                f"protocol {splits.protocol}: fold {k}: none of its {len(fold.test)} test utterances is of the classes "
+                f"{', '.join(labelled.classes)}; the first is {fold.test[0]}; choose another protocol, or leave its "
+                "speaker or corpus out with --set only.<column>=[...]"
+            )
+
+
 def _promises(splits: Splits, manifest: pd.DataFrame) -> frozenset[str] | None:
     """What the folds of a run are held to."""
     if splits.protocol == "fixed":
@@ -265,8 +283,15 @@ def _check_stages(recipe: Recipe) -> None:
     names = [stage.name for stage in recipe.stages]
     if len({*names, LAST}) <= len(names):
         raise ConfigError(f"stages: need names of their own, other than {LAST!r}; found {', '.join(names)}")
+    if recipe.stages and recipe.training is None:
+        raise ConfigError(f"stages: model {recipe.model.name!r} is fitted at once, without epochs; leave stages out")
     for stage in recipe.stages:
         check_training(stage.training)
+        if stage.data == "pretraining" and stage.training.unlabelled_batch_size:
+            raise ConfigError(
+                f"stages: {stage.name}: on the pretraining corpora no test audio is heard; set unlabelled_batch_size "
+                "to 0, or data to train"
+            )
     kinds = [stage.data for stage in recipe.stages]
     if sorted(kinds) != kinds:  # "pretraining" comes before "train" in the alphabet too
         raise ConfigError("stages: those on the pretraining corpora come first")

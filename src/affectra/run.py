@@ -61,7 +61,7 @@ def execute(
         "threads": threads,
         "synthetic": plan.data.synthetic,
         "corpora": describe_corpora(labelled.manifest, hashes),
-        "pretraining": [corpus.name for corpus in plan.data.pretraining],
+        "pretraining": _describe_pretraining(plan, hashes),
         "people": _people(labelled.manifest),
         "protocol": {**plan.data.splits.stamp(), "n_folds": len(plan.data.splits.folds)},
         "labels": {
@@ -206,6 +206,16 @@ def _unheard(train: Sequence[str], test: Sequence[str], plan: Plan) -> list[str]
     return [key for key in test if corpus_of[key] not in heard]
 
 
+def _describe_pretraining(plan: Plan, hashes: dict[str, str]) -> dict[str, dict[str, Any]]:
+    """As `describe_corpora`, of the corpora that are for pretraining alone."""
+    extra = plan.data.pretraining_labelled
+    if extra is None:
+        return {}
+    keys = _keys(plan)[len(plan.data.labelled.manifest) :]
+    own = dict(zip(utterance_keys(extra.manifest), (hashes[key] for key in keys), strict=True))
+    return describe_corpora(extra.manifest, own)
+
+
 def _people(manifest: pd.DataFrame) -> dict[str, dict[str, str]]:
     """Gender and language by corpus/speaker, which probes of the embeddings ask for."""
     known = manifest[manifest["speaker"] != ""].drop_duplicates(["corpus", "speaker"])
@@ -322,7 +332,7 @@ def _begin(plan: Plan, environment: dict[str, Any], resume: bool) -> None:
     if resume and path.is_file():
         before = read_json(path)
         for part in ("corpora", "pretraining", "protocol"):
-            if before[part] != environment[part]:
+            if before.get(part, {}) != environment[part]:
                 raise ConfigError(f"{plan.folder}: was begun with other {part}; give another --out")
         environment.update({key: before[key] for key in ("seconds", "git_revision", "command") if key in before})
     write_recipe(plan.document, plan.folder / "recipe.yaml")  # first: it makes this a run directory

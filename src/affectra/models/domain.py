@@ -48,7 +48,10 @@ class DomainHeads(nn.Module):
             if name not in DOMAINS:
                 raise ConfigError(f"domain heads: {unknown_name('domain', name, DOMAINS)}")
             if n_values < 1:
-                raise ConfigError(f"domain heads: {name} has {n_values} values; expected one or more")
+                raise ConfigError(
+                    f"domain heads: no training utterance says its {name}; leave {name} out of "
+                    "training.objective.options.domains, or fill that column of the manifest"
+                )
         self.conditional_on = conditional_on
         self.reversal = GradientReversal()
         n_inputs = n_features * max(1, conditional_on)

@@ -1,5 +1,6 @@
 """A recogniser: front end, normalisation and network as one module, and the checkpoint that rebuilds it."""
 
+import inspect
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -51,6 +52,7 @@ class Recognizer(nn.Module):
                 f"normalization {specification.normalization!r} needs a front end whose frames are final: "
                 "compression log or none, or peak: utterance"
             )
+        _check_auxiliary(specification)
         self.network = MODELS.build(
             specification.model["name"],
             specification.model["options"],
@@ -164,6 +166,17 @@ def _check_whole(specification: Specification, is_whole: bool) -> None:
         raise ConfigError(
             f"model {model!r} needs a front end that gives one vector an utterance, e.g. functionals; "
             f"{front_end!r} gives frames"
+        )
+
+
+def _check_auxiliary(specification: Specification) -> None:
+    """Raise a `ConfigError` where binary tasks are to be learnt by a model without heads for them."""
+    name = specification.model["name"]
+    able = [model for model in MODELS if "n_auxiliary" in inspect.signature(MODELS[model]).parameters]
+    if specification.auxiliary and name not in able:
+        raise ConfigError(
+            f"auxiliary: model {name!r} learns no tasks beside the classes, found "
+            f"{', '.join(specification.auxiliary)}; leave auxiliary out, or choose a model that does: {', '.join(able)}"
         )
 
 

@@ -24,6 +24,7 @@ from affectra.segments import pool_segments
 from affectra.specification import Specification
 from affectra.training.data import UNKNOWN, Example, SegmentDataset, Utterance, group_statistics, test_loader
 from affectra.training.module import check_training
+from affectra.training.objectives import is_of_segments
 from affectra.training.stage import StageJob, train_stage
 
 BATCH = 32  # utterances, or segments where they are heard one by one
@@ -173,6 +174,11 @@ def check_fitting(model: str, plan: TrainingPlan | None) -> None:
         return
     if plan is None:
         raise ConfigError(f"training: model {model!r} learns through epochs; say epochs, batch_size, optimizer, ...")
+    if is_of_segments(plan.objective.name):
+        raise ConfigError(
+            f"training: the objective {plan.objective.name} trains no classifier, so nothing could be predicted; "
+            "give it to one of the stages before, and training another one, e.g. cross-entropy"
+        )
     check_training(plan)
 
 

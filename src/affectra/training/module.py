@@ -15,7 +15,7 @@ from affectra.models.recognizer import Recognizer
 from affectra.registry import check_options, unknown_name
 from affectra.segments import pool_segments
 from affectra.training.data import UNKNOWN, Batch
-from affectra.training.objectives import OBJECTIVES, Loss, Sizes
+from affectra.training.objectives import OBJECTIVES, Loss, Sizes, hears_unlabelled
 
 OPTIMIZERS = {
     "adadelta": torch.optim.Adadelta,
@@ -30,6 +30,11 @@ def check_training(plan: TrainingPlan) -> None:
     OBJECTIVES.check_options(plan.objective.name, plan.objective.options, also=("sizes",))
     some = Sizes(2, 2, 2, dict.fromkeys(plan.objective.options.get("domains", ()), 2))
     OBJECTIVES.build(plan.objective.name, plan.objective.options, sizes=some)
+    if plan.unlabelled_batch_size and not hears_unlabelled(plan.objective.name):
+        raise ConfigError(
+            f"unlabelled_batch_size: found {plan.unlabelled_batch_size}, and objective {plan.objective.name} learns "
+            "nothing from utterances without a label; set it to 0, or choose another objective"
+        )
     if plan.optimizer.name not in OPTIMIZERS:
         raise ConfigError(unknown_name("optimizer", plan.optimizer.name, OPTIMIZERS))
     constructor: Any = OPTIMIZERS[plan.optimizer.name]

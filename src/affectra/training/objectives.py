@@ -175,7 +175,7 @@ class AdversarialAutoencoder(nn.Module):
         latent, of_reconstruction = _reconstruct(recognizer, batch)
         if self.emotion is None or self.heads is None:
             return Loss(of_reconstruction, {}, None)
-        scores = self.emotion(latent)
+        scores = self.emotion(latent[: len(batch.targets)])  # each labelled item is one segment
         of_emotion = nn.functional.cross_entropy(scores, batch.targets)
         self.heads.reversal.scale = reversal_scale(progress, self.reversal)
         loss = of_emotion
@@ -208,6 +208,11 @@ class Reconstruction(nn.Module):
 def is_of_segments(objective: str) -> bool:
     """Whether an objective is one of single segments, also for a network that hears utterances whole."""
     return objective in ("adversarial-autoencoder", "reconstruction")
+
+
+def hears_unlabelled(objective: str) -> bool:
+    """Whether an objective has a use for utterances without a label."""
+    return objective != "cross-entropy"
 
 
 def check_domains(domains: Sequence[str]) -> None:

@@ -1,6 +1,7 @@
 """One stage of training: a network under an objective, through its epochs, into a checkpoint."""
 
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Mapping
@@ -35,6 +36,9 @@ from affectra.training.module import Training
 from affectra.training.objectives import OBJECTIVES, Sizes, is_of_segments
 from affectra.training.resume import SafetensorsCheckpointIO
 from affectra.training.seeds import derive_seed
+
+# Each number of segments in a batch is a kernel of its own to oneDNN; the 1024 it keeps are hundreds of MB.
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
 
 
 @dataclass(frozen=True)
@@ -81,8 +85,9 @@ def train_stage(job: StageJob, groups: Mapping[str, Statistics]) -> None:
         _take_network(recognizer, job.start)
     if job.plan.channels_last:
         recognizer.network.to(memory_format=torch.channels_last)
+    check_network(recognizer.network, job.plan)
     for part in job.plan.freeze:
-        _part(recognizer.network, part).requires_grad_(False)
+        recognizer.network.get_submodule(part).requires_grad_(False)
     together = recognizer.is_sequence and not is_of_segments(job.plan.objective.name)
     dataset = SegmentDataset((*job.train, *job.unlabelled), recognizer, True, groups, together)
     n_labelled = sum(owner < len(job.train) for owner, _ in dataset.places)
@@ -114,12 +119,18 @@ def _take_network(recognizer: Recognizer, folder: Path) -> None:
         raise CheckpointError(f"{folder}/model.safetensors: no weights to start from: {first}") from error
 
 
-def _part(network: nn.Module, name: str) -> nn.Module:
-    try:
-        return network.get_submodule(name)
-    except AttributeError as error:
-        known = ", ".join(child for child, _ in network.named_children())
-        raise ConfigError(f"freeze: the network has no part {name!r}; it has {known}") from error
+def check_network(network: nn.Module, plan: TrainingPlan) -> None:
+    """Raise a `ConfigError` unless a network has the parts that its training freezes or learns through."""
+    parts = dict(network.named_modules())
+    known = ", ".join(child for child, _ in network.named_children())
+    for part in plan.freeze:
+        if not part or part not in parts:
+            raise ConfigError(f"freeze: the network has no part {part!r}; it has {known}")
+    if is_of_segments(plan.objective.name) and "autoencoder" not in parts:
+        raise ConfigError(
+            f"objective {plan.objective.name}: needs a network with the part 'autoencoder', e.g. autoencoder-fusion; "
+            f"this one has {known}"
+        )
 
 
 def _objective(plan: TrainingPlan, recognizer: Recognizer, collate: Collate, dataset: SegmentDataset) -> nn.Module:

@@ -1,0 +1,74 @@
+"""Recipes that would train nothing, or something else than they say, are refused before anything is heard."""
+
+import pytest
+
+from affectra.config import Component, load_recipe, parse_assignments, recipe_names
+from affectra.errors import ConfigError
+from affectra.models import MODELS
+from affectra.models.recognizer import Recognizer
+from affectra.plan import _check_parts
+from affectra.specification import Specification
+from affectra.training.stage import check_network
+
+STAGE = (
+    "{name: adapt, data: DATA, training: {epochs: 1, batch_size: 8, unlabelled_batch_size: N, precision: 32-true, "
+    "channels_last: false, optimizer: {name: adam, options: {}}, schedule: {name: constant}}}"
+)
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_shipped_recipe_is_accepted_as_it_stands(name: str) -> None:
+    _check_parts(load_recipe(name).recipe)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "setting", "message"),
+    [
+        ("gao2022-baseline-cpu", "training.unlabelled_batch_size=4", "cross-entropy learns nothing from utterances"),
+        ("gao2021-cpu", "training.objective={name: reconstruction, options: {}}", "trains no classifier"),
+        ("voice-linear-binary", f"stages=[{STAGE.replace('DATA', 'train').replace('N', '0')}]", "leave stages out"),
+    ],
+)
+def test_a_setting_that_would_do_nothing_is_refused(recipe: str, setting: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        _check_parts(load_recipe(recipe, parse_assignments([setting])).recipe)
+    assert message in str(caught.value)
+
+
+def test_pretraining_hears_no_test_audio_and_says_so() -> None:
+    document = load_recipe("gao2021-cpu")
+    stage = document.recipe.stages[0]
+    training = stage.training.model_copy(update={"unlabelled_batch_size": 8})
+    stages = [stage.model_copy(update={"training": training}), *document.recipe.stages[1:]]
+    with pytest.raises(ConfigError, match="stages: pretrain: on the pretraining corpora no test audio is heard"):
+        _check_parts(document.recipe.model_copy(update={"stages": stages}))
+
+
+def test_binary_tasks_need_a_model_with_heads_for_them() -> None:
+    recipe = load_recipe("gao2022-baseline-cpu").recipe
+    assert recipe.segments is not None
+    specification = Specification(
+        model=recipe.model.model_dump(), front_end=recipe.front_end.model_dump(), normalization="train",
+        segments=recipe.segments.model_dump(), task="emotion4", classes=("anger", "sadness"), synthetic=False,
+        auxiliary=("arousal",),
+    )  # fmt: skip
+    with pytest.raises(ConfigError, match=r"auxiliary: model 'cnn-blstm' learns no tasks beside the classes.*linear"):
+        Recognizer(specification)
+
+
+@pytest.mark.parametrize(
+    ("objective", "freeze", "message"),
+    [
+        ("reconstruction", [], "needs a network with the part 'autoencoder'"),
+        ("cross-entropy", ["encoder"], "has no part 'encoder'; it has cnn"),
+        ("cross-entropy", [""], "has no part ''"),
+    ],
+)
+def test_a_network_has_the_parts_that_its_training_names(objective: str, freeze: list[str], message: str) -> None:
+    recipe = load_recipe("gao2022-baseline-cpu").recipe
+    assert recipe.training is not None
+    plan = recipe.training.model_copy(update={"objective": Component(name=objective), "freeze": freeze})
+    network = MODELS.build(recipe.model.name, recipe.model.options, n_features=129, n_classes=2)
+    with pytest.raises(ConfigError) as caught:
+        check_network(network, plan)
+    assert message in str(caught.value)
