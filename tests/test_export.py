@@ -199,7 +199,8 @@ def test_files_and_timelines_are_those_of_torch(exported: tuple[Path, Path], tmp
         [by_graph.recognize_file(file), *by_graph.timeline_of_file(file)],
         strict=True,
     ):
-        assert (other.start, other.end, other.flags) == (one.start, one.end, one.flags)
+        assert (other.start, other.end) == (one.start, one.end)
+        assert set(other.flags) - {"no_speech"} == set(one.flags)  # a loaded model also listens for speech
         assert list(other.scores.values()) == pytest.approx(list(one.scores.values()), abs=TOLERANCE)
         assert (other.arousal, other.valence) == pytest.approx((one.arousal, one.valence), abs=TOLERANCE)
 

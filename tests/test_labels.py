@@ -1,11 +1,21 @@
-"""Label maps against the published counts and maps."""
+"""Label maps against the published counts and maps, and binary tasks beside the classes."""
 
+from pathlib import Path
+
+import numpy as np
 import pandas as pd
 import pytest
 
+from affectra.config import parse_assignments
 from affectra.corpora.utterance import EMOTIONS
 from affectra.errors import CorpusError
-from affectra.labels import HIGH, LOW, NEGATIVE, NOT_A_CLASS, POSITIVE, TASKS, map_labels
+from affectra.evaluation import read_predictions
+from affectra.files import read_json
+from affectra.labels import BINARY, HIGH, LOW, NEGATIVE, NOT_A_CLASS, POSITIVE, TASKS, map_labels
+from affectra.plan import outline, plan_run
+from affectra.run import _features, _jobs, execute
+from affectra.training.data import UNKNOWN
+from test_augment import PITCHES_HZ, write_voices
 
 EMODB = {"anger": 127, "boredom": 81, "disgust": 46, "fear": 69, "happiness": 71, "sadness": 62, "neutral": 79}
 IEMOCAP = {
@@ -95,3 +105,100 @@ def test_an_unknown_task_or_a_single_class_is_refused() -> None:
         map_labels(pd.DataFrame({"emotion": ["anger"]}), "emotion44")
     with pytest.raises(CorpusError, match="needs at least two classes"):
         map_labels(pd.DataFrame({"emotion": ["anger", "none"]}), "emotion")
+
+
+# --- arousal and valence beside the classes
+
+BOTH = ("arousal", "valence")
+EVERY_WORD = pd.DataFrame({"emotion": [*EMOTIONS, "", "nostalgia"], "corpus": "one"})
+
+
+def test_a_row_without_a_class_stays_for_arousal_or_valence_and_nothing_else_changes() -> None:
+    alone, beside = map_labels(EVERY_WORD, "emotion4"), map_labels(EVERY_WORD, "emotion4", auxiliary=BOTH)
+    with_class = beside.manifest[beside.manifest["target"] != ""]
+    assert beside.classes == alone.classes
+    pd.testing.assert_frame_equal(with_class[alone.manifest.columns].reset_index(drop=True), alone.manifest)
+    others = set(beside.manifest["emotion"][beside.manifest["target"] == ""])
+    assert others == {*HIGH, *LOW, *POSITIVE, *NEGATIVE} - set(alone.manifest["emotion"])
+    assert not others & set(NOT_A_CLASS)
+
+
+def test_sides_are_those_of_the_binary_tasks_and_unknown_where_those_have_none() -> None:
+    labelled = map_labels(EVERY_WORD, "emotion4", auxiliary=BOTH).manifest
+    for name, positive in BINARY.items():
+        classes = TASKS[name].target(labelled)
+        expected = [-1 if pd.isna(c) else int(c == positive) for c in classes]
+        assert list(labelled[f"target_{name}"]) == expected and {0, 1} <= set(expected) <= {-1, 0, 1}
+    asleep = labelled[labelled["emotion"] == "sleepiness"].iloc[0]  # low arousal, of no valence in the map
+    assert (asleep["target"], asleep["target_arousal"], asleep["target_valence"]) == ("", 0, -1)
+
+
+@pytest.mark.parametrize("auxiliary", [(), ("arousal",), ("valence",), BOTH])
+@pytest.mark.parametrize("task", ["emotion", "emotion4", "arousal", "quadrant"])
+def test_with_binary_tasks_too_every_row_is_kept_left_out_or_not_selected(
+    task: str, auxiliary: tuple[str, ...]
+) -> None:
+    rows = EVERY_WORD.assign(style=np.where(np.arange(len(EVERY_WORD)) % 3, "acted", "improvised"))
+    labelled = map_labels(rows, task, {"style": ["acted"]}, auxiliary)
+    n_excluded = int((rows["style"] == "improvised").sum())
+    assert labelled.excluded == {"style improvised": n_excluded}
+    assert len(labelled.manifest) + sum(labelled.dropped.values()) + n_excluded == len(rows)
+    kept = set(labelled.manifest["emotion"])
+    dropped = {word.replace("unlabelled", "") for word in labelled.dropped}
+    assert kept | dropped == set(rows["emotion"][rows["style"] == "acted"]) and not kept & dropped
+    known = labelled.manifest[[f"target_{name}" for name in auxiliary]] >= 0
+    assert ((labelled.manifest["target"] != "") | known.any(axis=1)).all()
+    assert {column for column in labelled.manifest if column.startswith("target_")} == {
+        f"target_{n}" for n in auxiliary
+    }
+
+
+def test_an_unknown_binary_task_is_named_and_rows_without_a_class_are_no_class() -> None:
+    with pytest.raises(CorpusError, match="unknown auxiliary task 'arousel'; did you mean 'arousal'"):
+        map_labels(EVERY_WORD, "emotion4", auxiliary=["arousel"])
+    with pytest.raises(CorpusError, match="needs at least two classes"):
+        map_labels(pd.DataFrame({"emotion": ["anger", "fear", "boredom"]}), "emotion4", auxiliary=BOTH)
+
+
+@pytest.mark.parametrize("dev", ["false", "true"])
+def test_what_has_arousal_alone_is_learnt_from_and_never_watched_or_tested(tmp_path: Path, dev: str) -> None:
+    """Six emotions, of which two are no class of emotion4, in two corpora; each side of each binary task occurs."""
+    sources = [f"{name}={write_voices(tmp_path, name)}" for name in ("green", "red")]
+    settings = parse_assignments(["augmentation.copies=1", f"protocol.options={{dev: {dev}}}"])
+    protocol = "loco" if dev == "false" else "kfold-speaker"
+    plan = plan_run("voice-linear", sources, settings=settings, protocol=protocol, out=tmp_path / "run")
+    word_of = {
+        f"{row['corpus']}/{row['utterance']}": row["emotion"] for row in plan.data.labelled.manifest.to_dict("records")
+    }
+    assert len(word_of) == 2 * 4 * len(PITCHES_HZ) and not plan.data.labelled.dropped
+    assert "task      emotion4: anger 8, happiness 8, neutral 8, sadness 8" in outline(plan)
+    for job in _jobs(plan, *_features(plan, lambda _: None), 1, []):
+        classes = job.specification.classes
+        extra = [example for example in (*job.train, *job.copies) if example.target == UNKNOWN]
+        assert {word_of[example.key] for example in extra} == {"fear", "boredom"}
+        assert len(extra) * 3 == len(job.train) + len(job.copies)
+        for example in (*job.train, *job.copies):
+            word = word_of[example.key]
+            assert example.auxiliary == (int(word in HIGH), int(word in POSITIVE))
+            assert example.target == UNKNOWN or classes[example.target] == word
+        parts = {"test": job.test, "dev": job.dev} if dev == "true" else {"test": job.test}
+        for part in parts.values():
+            assert part and {word_of[example.key] for example in part} == set(classes)
+
+
+def test_predictions_have_the_truth_and_the_probability_of_each_binary_task(tmp_path: Path) -> None:
+    sources = [f"{name}={write_voices(tmp_path, name)}" for name in ("green", "red")]
+    settings = parse_assignments(["augmentation.copies=1"])
+    scores = execute(plan_run("voice-linear", sources, settings=settings, out=tmp_path / "run"))
+    assert scores["n_utterances"] == scores["per_corpus"]["red"]["n"] * 2 == 2 * 4 * 4
+    table = read_predictions(tmp_path / "run" / "predictions.csv")
+    assert set(table["truth"]) == set(scores["classes"])
+    for name, positive in (("arousal", HIGH), ("valence", POSITIVE)):
+        assert list(table[f"truth_{name}"]) == [float(word in positive) for word in table["truth"]]
+        said = table[f"probability_{name}"]
+        assert said.between(0, 1).all()
+        assert said[table[f"truth_{name}"] == 1].mean() > said[table[f"truth_{name}"] == 0].mean()
+    split = read_json(tmp_path / "run" / "seed-0" / "fold-0" / "split.json")
+    assert split["train_truth"].count("") * 3 == len(split["train"]) == len(split["train_truth"])
+    expected = {f"{c}/s{k}_{e}" for c in ("green", "red") for k in range(4) for e in scores["classes"]}
+    assert set(table["utterance"]) == expected

@@ -1,6 +1,7 @@
 """Recipes: every shipped one loads, says where its numbers come from, and trains."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,11 +18,24 @@ QUICK = {"training.epochs": 1, "training.batch_size": 6, "training.schedule": {"
 
 @pytest.mark.parametrize("name", recipe_names())
 def test_every_recipe_trains_two_steps_and_reports(name: str, tone_manifest: Path, tmp_path: Path) -> None:
-    few = tone_manifest.with_name("few.csv")
-    write_manifest(read_manifest(tone_manifest).iloc[:12], few)
-    quick = QUICK if load_recipe(name).recipe.training else {}
+    few, other = tone_manifest.with_name("few.csv"), tone_manifest.with_name("other.csv")
+    manifest = read_manifest(tone_manifest).assign(language="en")
+    write_manifest(manifest.iloc[:12], few)
+    write_manifest(manifest.iloc[12:].assign(corpus="other"), other)
+    recipe = load_recipe(name).recipe
+    quick: dict[str, Any] = dict(QUICK) if recipe.training else {}
+    if recipe.pretraining:
+        quick |= {"pretraining.corpora": ["other"], "pretraining.task": "emotion"}
+    if recipe.stages:
+        quick["stages"] = [stage.model_dump() for stage in recipe.stages]
+        for stage in quick["stages"]:
+            stage["training"] |= {"epochs": 1, "batch_size": 6}
+    if "quadrants" in recipe.model.options:
+        # Four classes have four quadrants; here are two classes, both of negative valence.
+        quick |= {"model.options.quadrants": [], "auxiliary": ["arousal"]}
     settings = {**quick, "protocol": {"name": "random-80-20", "options": {}}, "allow_leak": ["speaker"]}
-    scores = execute(plan_run(name, [f"tones={few}"], task="emotion", settings=settings, out=tmp_path / "run"))
+    sources = [f"tones={few}", *([f"other={other}"] if recipe.pretraining else [])]
+    scores = execute(plan_run(name, sources, task="emotion", settings=settings, out=tmp_path / "run"))
     assert scores["complete"] and scores["n_utterances"] == 2
     assert (tmp_path / "run" / "report.html").is_file()
 
@@ -35,6 +49,9 @@ def test_every_number_of_a_recipe_has_its_source(name: str) -> None:
         if isinstance(node, dict):
             for key, value in node.items():
                 check(value, f"{prefix}.{key}" if prefix else key)
+        elif isinstance(node, list) and node and isinstance(node[0], dict):
+            for i, part in enumerate(node):
+                check(part, f"{prefix}.{i}")
         elif isinstance(node, int | float | bool | list) and not prefix.startswith("paper.") and prefix != "corpora":
             assert prefix in sources, f"{name}: {prefix} does not say where it comes from"
 

@@ -20,7 +20,7 @@ from affectra.cli import main
 from affectra.config import load_recipe
 from affectra.corpora import CORPORA, read_corpus
 from affectra.onnx_recognizer import OnnxRecognizer
-from affectra.predict import SHIPPED, UNKNOWN, Model, load, shipped_models
+from affectra.predict import SHIPPED, UNKNOWN, Model, Prediction, load, shipped_models
 from affectra.specification import read_specification
 from affectra.torch_recognizer import TorchRecognizer
 
@@ -79,6 +79,12 @@ def by_torch(name: str) -> Model:
     return model
 
 
+@pytest.fixture(scope="module")
+def answers(by_onnx: Model, spoken: Spoken) -> list[tuple[Prediction, str]]:
+    """What it says of each recording, and what that was meant to be."""
+    return [(by_onnx(samples, RATE), truth) for samples, truth in spoken]
+
+
 # --- what is in the folders
 
 
@@ -102,14 +108,12 @@ def test_the_licence_is_the_same_everywhere_and_what_the_corpora_allow(name: str
     specification = read_specification(SHIPPED / name)
     licence, corpora = specification.provenance["licence"], specification.provenance["corpora"]
     text, card = ((SHIPPED / name / file).read_text(encoding="utf-8") for file in ("LICENSE", "MODEL_CARD.md"))
-    assert licence in text or licence.replace("CC0 1.0", "CC0 1.0 Universal") in text
-    assert f"Licence of the weights: {licence}" in card
+    assert licence in text and f"Licence of the weights: {licence}" in card
     for corpus in corpora:
         terms = CORPORA[corpus].licence
-        assert (CORPORA[corpus].title.split(":")[0].split(",")[0].split(" ")[0] in text) and f"| {corpus} |" in card
-        assert terms in card
-        for condition in ("NC", "SA", "BY"):  # are inherited
-            assert condition not in terms.split("-") + terms.split() or condition in re.split(r"[ -]", licence)
+        assert corpus in text.lower().replace("-", "") and re.search(rf"\| {corpus} \|.*\| {re.escape(terms)} \|", card)
+        inherited = set(re.split("[ -]", terms)) & {"BY", "NC", "SA"}
+        assert inherited <= set(re.split("[ -]", licence))
     assert load(name).licence == licence
     assert not specification.synthetic
 
@@ -142,7 +146,7 @@ def test_the_calibration_is_complete_and_modest(name: str) -> None:
     calibration = read_calibration(SHIPPED / name)
     assert calibration is not None and calibration.space is not None
     assert calibration.arousal is not None and calibration.valence is not None
-    assert 0 < (calibration.abstain_below or 0) < 0.9, "it neither always nor never answers"
+    assert calibration.abstain_below is not None and calibration.abstain_below < 0.9, "it answers at all"
     assert set(calibration.neutral or {}) == set(CLASSES), "or no voice could be enrolled"
     certain = calibration.apply(np.array([[1.0, 0.0, 0.0, 0.0]]), np.ones(1))
     assert certain.max() <= MOST_CERTAIN + 1e-9
@@ -154,7 +158,7 @@ def test_the_calibration_is_complete_and_modest(name: str) -> None:
 def test_onnx_and_torch_agree_on_real_speech_and_on_what_is_none(
     by_onnx: Model, by_torch: Model, spoken: Spoken
 ) -> None:
-    heard = [samples for samples, _ in spoken[::3]] + [sound.astype(np.float32) for sound in sounds().values()]
+    heard = [samples for samples, _ in spoken[::4]] + [sound.astype(np.float32) for sound in sounds().values()]
     for samples in heard:
         one, other = by_onnx.recognizer(samples), by_torch.recognizer(samples)
         np.testing.assert_allclose(one.probabilities, other.probabilities, atol=1e-4)
@@ -167,21 +171,28 @@ def test_onnx_and_torch_agree_on_real_speech_and_on_what_is_none(
         assert answers[0].flags == answers[1].flags
 
 
-def test_most_recordings_are_recognised_and_no_class_is_said_to_all(by_onnx: Model, spoken: Spoken) -> None:
-    answers = [by_onnx(samples, RATE, abstain=False).emotion for samples, _ in spoken]
-    right = [answer == truth for answer, (_, truth) in zip(answers, spoken, strict=True)]
+def test_most_recordings_are_recognised_and_no_class_is_said_to_all(answers: list[tuple[Prediction, str]]) -> None:
+    best = [max(answer.scores, key=answer.scores.__getitem__) for answer, _ in answers]
     recalls = {
-        name: np.mean([r for r, (_, truth) in zip(right, spoken, strict=True) if truth == name]) for name in CLASSES
+        name: np.mean([said == name for said, (_, truth) in zip(best, answers, strict=True) if truth == name])
+        for name in CLASSES
     }
-    assert np.mean(right) > 0.65 and min(recalls.values()) >= 0.4, recalls
-    assert max(answers.count(name) for name in CLASSES) <= len(spoken) / 2
-    given = [by_onnx(samples, RATE).emotion for samples, _ in spoken]
-    assert all(answer in (UNKNOWN, forced) for answer, forced in zip(given, answers, strict=True))
+    assert np.mean(list(recalls.values())) > 0.65 and min(recalls.values()) >= 0.4, recalls
+    assert max(best.count(name) for name in CLASSES) <= len(best) / 2
+    given = [answer.emotion for answer, _ in answers]
+    assert all(emotion in (UNKNOWN, said) for emotion, said in zip(given, best, strict=True))
     assert given.count(UNKNOWN) <= len(given) / 3
 
 
-def test_arousal_and_valence_rank_emotions_as_their_maps_do(by_onnx: Model, spoken: Spoken) -> None:
-    answers = [(by_onnx(samples, RATE), truth) for samples, truth in spoken]
+def test_an_answer_can_be_forced(by_onnx: Model, spoken: Spoken, answers: list[tuple[Prediction, str]]) -> None:
+    order = sorted(range(len(answers)), key=lambda k: answers[k][0].confidence)
+    for k in order[:2] + order[-1:]:
+        forced = by_onnx(spoken[k][0], RATE, abstain=False)
+        assert forced.scores == answers[k][0].scores
+        assert forced.scores[forced.emotion] == max(forced.scores.values()) == forced.confidence
+
+
+def test_arousal_and_valence_rank_emotions_as_their_maps_do(answers: list[tuple[Prediction, str]]) -> None:
     for dimension, high in (("arousal", {"anger", "happiness"}), ("valence", {"happiness", "neutral"})):
         values = {
             side: [getattr(answer, dimension) for answer, truth in answers if (truth in high) == side]
@@ -191,10 +202,8 @@ def test_arousal_and_valence_rank_emotions_as_their_maps_do(by_onnx: Model, spok
         assert np.mean(pairs) > 0.75, dimension  # area under the ROC curve
 
 
-def test_scores_are_probabilities_and_never_certain(by_onnx: Model, spoken: Spoken) -> None:
-    heard = [samples for samples, _ in spoken] + list(sounds().values())
-    for samples in heard:
-        answer = by_onnx(samples, RATE)
+def test_scores_are_probabilities_and_never_certain(by_onnx: Model, answers: list[tuple[Prediction, str]]) -> None:
+    for answer in [*(answer for answer, _ in answers), *(by_onnx(sound, RATE) for sound in sounds().values())]:
         assert list(answer.scores) == list(CLASSES)
         assert sum(answer.scores.values()) == pytest.approx(1, abs=1e-9) and min(answer.scores.values()) > 0
         assert max(answer.scores.values()) <= MOST_CERTAIN + 1e-9
@@ -202,9 +211,11 @@ def test_scores_are_probabilities_and_never_certain(by_onnx: Model, spoken: Spok
             assert value is not None and 1 - MOST_CERTAIN - 1e-9 <= value <= MOST_CERTAIN + 1e-9
 
 
-def test_classes_restrict_and_share_what_they_had(by_onnx: Model, spoken: Spoken) -> None:
-    for samples, _ in spoken[::5]:
-        every, two = (by_onnx(samples, RATE, classes=classes) for classes in ((), ("sadness", "anger")))
+def test_classes_restrict_and_share_what_they_had(
+    by_onnx: Model, spoken: Spoken, answers: list[tuple[Prediction, str]]
+) -> None:
+    for (samples, _), (every, _) in list(zip(spoken, answers, strict=True))[::7]:
+        two = by_onnx(samples, RATE, classes=("sadness", "anger"))
         assert list(two.scores) == ["anger", "sadness"] and two.emotion in {"anger", "sadness", UNKNOWN}
         assert sum(two.scores.values()) == pytest.approx(1)
         expected = every.scores["anger"] / (every.scores["anger"] + every.scores["sadness"])
@@ -218,21 +229,22 @@ def test_what_is_no_speech_is_unknown_and_said_to_be_unlike_training(by_onnx: Mo
         assert set(answer.flags) & {"silent", "no_speech", "out_of_domain"}, kind
 
 
-def test_speech_is_mostly_like_training_at_any_rate_level_and_channel(by_onnx: Model, spoken: Spoken) -> None:
-    flags = [by_onnx(samples, RATE).flags for samples, _ in spoken]
+def test_speech_is_mostly_like_training_at_any_level_and_number_of_channels(
+    by_onnx: Model, spoken: Spoken, answers: list[tuple[Prediction, str]]
+) -> None:
+    flags = [answer.flags for answer, _ in answers]
     assert sum("out_of_domain" in found for found in flags) <= len(flags) / 10
     assert not any({"no_speech", "silent"} & set(found) for found in flags)
-    for samples, _ in spoken[::8]:
-        plain, soft = by_onnx(samples, RATE), by_onnx(0.1 * samples, RATE)
-        stereo = by_onnx(np.stack([samples, samples], axis=1), RATE)
-        for other in (soft, stereo):
-            assert other.scores == pytest.approx(plain.scores, abs=2e-3)
+    for (samples, _), (plain, _) in list(zip(spoken, answers, strict=True))[::13]:
+        stereo = np.stack([0.1 * samples, 0.1 * samples], axis=1)
+        assert by_onnx(stereo, RATE).scores == pytest.approx(plain.scores, abs=2e-3)
 
 
-def test_the_same_sound_gives_the_same_answer_whatever_was_heard_before(by_onnx: Model, spoken: Spoken) -> None:
-    first = by_onnx(spoken[0][0], RATE)
+def test_the_same_sound_gives_the_same_answer_whatever_was_heard_before(
+    by_onnx: Model, spoken: Spoken, answers: list[tuple[Prediction, str]]
+) -> None:
     by_onnx(sounds()["noise"], RATE)
-    assert by_onnx(spoken[0][0], RATE) == first
+    assert by_onnx(spoken[0][0], RATE) == answers[0][0]
 
 
 # --- by name on the command line

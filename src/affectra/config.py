@@ -300,6 +300,9 @@ def _comments(node: CommentedMap, prefix: str) -> list[tuple[str, str]]:
     for key, value in node.items():
         if isinstance(value, CommentedMap):
             found += _comments(value, f"{prefix}{key}.")
+        elif isinstance(value, list):
+            for i, part in enumerate(value):
+                found += _comments(part, f"{prefix}{key}.{i}.") if isinstance(part, CommentedMap) else []
         tokens = node.ca.items.get(key)
         if tokens and tokens[2] is not None:
             found.append((f"{prefix}{key}", tokens[2].value.split("\n")[0].lstrip("# ").strip()))

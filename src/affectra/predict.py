@@ -19,7 +19,7 @@ from affectra.numpy_frames import Array
 from affectra.onnx_recognizer import GRAPH, OnnxRecognizer
 from affectra.registry import unknown_name
 from affectra.specification import FILE, Specification, UtteranceOutput
-from affectra.speech import speech_frames, speech_probabilities
+from affectra.speech import available_detectors, speech_frames, speech_probabilities
 from affectra.stream import WINDOW_S, Stream
 
 SHORTEST_S = 0.5  # ours: below it there is hardly a syllable to judge by
@@ -324,8 +324,11 @@ def load(name_or_dir: str | Path) -> Model:
 
 
 def speech_share(samples: Array, sample_rate: int) -> float:
-    """The share of a waveform (sample,) that is speech; see `affectra.speech`."""
-    return float(speech_frames(speech_probabilities(samples, sample_rate)).mean()) if len(samples) else 0.0
+    """The share of a waveform (sample,) that is speech to any detector at hand: Silero misses screams."""
+    if not len(samples):
+        return 0.0
+    heard = [speech_frames(speech_probabilities(samples, sample_rate, name)).mean() for name in available_detectors()]
+    return float(max(heard))
 
 
 def shipped_models() -> list[str]:

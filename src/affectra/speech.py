@@ -56,6 +56,11 @@ def speech_detector(name: str | None = None) -> SpeechDetector:
     return SileroDetector() if name == "silero" else EnergyDetector()
 
 
+def available_detectors() -> tuple[str, ...]:
+    """Of `DETECTORS` those whose packages are installed."""
+    return DETECTORS if _silero_model() is not None else ("energy",)
+
+
 def speech_probabilities(
     samples: npt.NDArray[np.floating], sample_rate: int, detector: str | None = None
 ) -> Probabilities:
