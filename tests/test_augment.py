@@ -1,6 +1,5 @@
 """Augmented copies: each alteration is what was asked for, copies never change, and none is of what is tested."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from affectra.augment import augment
+from affectra.augment import _spoken_faster, augment
 from affectra.config import Augmentation, load_recipe, parse_assignments
 from affectra.corpora.utterance import manifest_from_rows, read_manifest, write_manifest
 from affectra.errors import ConfigError
@@ -83,6 +82,14 @@ def test_speed_moves_the_pitch_of_a_tone_by_the_factor_by_which_it_gets_shorter(
         factors.append(spectrum.argmax() * RATE / (1 << 16) / 500)
         assert len(samples) / len(copy) == pytest.approx(factors[-1], rel=2e-3)
     assert 0.8 <= min(factors) < 0.87 and 1.13 < max(factors) <= 1.2
+
+
+def test_faster_is_higher_and_shorter() -> None:
+    samples = np.sin(2 * np.pi * 500 * np.arange(RATE) / RATE)
+    for factor in (0.8, 1.0, 1.25):
+        copy = _spoken_faster(samples, factor)
+        assert len(copy) == pytest.approx(RATE / factor, abs=1)
+        assert np.abs(np.fft.rfft(copy, RATE)).argmax() == pytest.approx(500 * factor, abs=1)
 
 
 def test_tilt_is_a_straight_line_of_decibels_over_octaves_that_leaves_1_khz_alone() -> None:
@@ -234,6 +241,7 @@ def test_more_copies_leave_the_first_ones_and_another_plan_changes_them(
         for change in ({}, {"copies": 50}, {"snr_db": (-20.0, -20.0), "noise_share": 1.0})
     )
     assert first == more != louder
+    assert len(list(tmp_path.glob("frames/**/*.npy"))) == 2, "and those that are there are not computed again"
 
 
 def test_two_stretches_of_a_recording_are_altered_in_two_ways(
@@ -251,8 +259,6 @@ def test_two_stretches_of_a_recording_are_altered_in_two_ways(
 
 
 # --- copies in a run
-
-WriteVoices = Callable[..., Path]
 
 
 def write_voices(folder: Path, name: str, take: int = 0) -> Path:

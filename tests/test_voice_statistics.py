@@ -139,6 +139,19 @@ def test_there_are_as_many_pitch_frames_as_log_mel_frames(n_samples: int) -> Non
     assert ((strengths >= 0) & (strengths <= 1)).all() and (np.abs(octaves) < 2.4).all()
 
 
+def test_pitch_frames_lie_where_log_mel_frames_do() -> None:
+    """A sound that is the same backwards, about the middle of frame 20, is heard the same backwards."""
+    samples = np.zeros(40 * HOP_LENGTH + WINDOW_LENGTH, np.float32)
+    middle, half = len(samples) // 2, 900
+    inside = np.arange(-half, half) + 0.5
+    samples[middle - half : middle + half] = 0.1 * np.cos(2 * np.pi * 150 * inside / RATE)
+    _, strengths = pitch(samples)
+    power = np.exp(LOG_MEL.frames(samples).astype(np.float64)).mean(1)
+    assert strengths[20] > VOICED > strengths[0]
+    np.testing.assert_allclose(strengths, strengths[::-1], atol=0.02)
+    np.testing.assert_allclose(power, power[::-1], atol=0.02 * power.max())
+
+
 @pytest.mark.parametrize("pitch_hz", [80, 100, 150, 200, 300, 450])
 @pytest.mark.parametrize("kind", ["tone", "voice", "voice on a telephone", "voice in noise"])
 def test_the_pitch_of_tones_and_voices_is_found(pitch_hz: int, kind: str) -> None:
