@@ -213,7 +213,6 @@ def test_one_folder_that_is_no_run_is_named_and_no_page_is_written(
 @pytest.fixture(scope="module")
 def exported(runs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of the run on all corpora, calibrated on the one that leaves each out too."""
-    pytest.importorskip("onnxscript")
     out = tmp_path_factory.mktemp("exported") / "mine"
     arguments = ["export", str(runs["speakers"]), "--out", str(out), "--calibrate-on", str(runs["corpora"])]
     assert main([*arguments, "--licence", "mine alone"]) == 0
@@ -277,7 +276,6 @@ def test_the_card_tells_the_calibration_of_each_protocol_and_corpus(exported: Pa
 @pytest.fixture
 def no_graph(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is refused after the graph was written is refused without it too, which takes a second."""
-    pytest.importorskip("onnxscript")
     monkeypatch.setattr("affectra.export.write_graph", lambda recognizers, path: None)
 
 

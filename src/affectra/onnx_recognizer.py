@@ -111,6 +111,7 @@ class OnnxRecognizer:
 def _session(path: Path) -> Any:
     """An ONNX Runtime session on the processor."""
     import onnxruntime  # type: ignore[import-untyped]
+    from onnxruntime.capi import onnxruntime_pybind11_state as raised
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = min(THREADS, os.cpu_count() or 1)
@@ -120,5 +121,7 @@ def _session(path: Path) -> Any:
     options.log_severity_level = 3
     try:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # its exceptions have no family
+    # What ONNX Runtime says of a file it cannot take; its exceptions have no common parent.
+    except (raised.Fail, raised.InvalidArgument, raised.InvalidGraph, raised.InvalidProtobuf, raised.NoSuchFile,
+            raised.NotImplemented, raised.RuntimeException) as error:  # fmt: skip
         raise CheckpointError(f"{path}: damaged or not a graph: {str(error).splitlines()[0]}") from error

@@ -63,21 +63,25 @@ class LiveSession:
 
     async def run(self) -> None:
         """Answer until the client ends the stream, leaves or breaks a rule."""
+        # How it ends unless something else ends it: a fault of ours, which goes on to the log.
+        end: Closed | None = Closed(FAILED, "the server failed at this; its log says why")
         with suppress(WebSocketDisconnect, TimeoutError):  # the client is gone, or reads nothing any more
             try:
                 await self._listen()
                 await self._websocket.close()
-            except Closed as end:
-                await dismiss(self._websocket, end)
+                end = None
+            except Closed as closed:
+                end = closed
             except Refusal as refusal:
-                await dismiss(self._websocket, Closed(TRY_AGAIN, refusal.message))
+                end = Closed(TRY_AGAIN, refusal.message)
             except AffectraError as error:
-                await dismiss(self._websocket, Closed(UNSUPPORTED, str(error)))
-            except (WebSocketDisconnect, TimeoutError):
+                end = Closed(UNSUPPORTED, str(error))
+            except (WebSocketDisconnect, TimeoutError, asyncio.CancelledError):
+                end = None
                 raise
-            except Exception:
-                await dismiss(self._websocket, Closed(FAILED, "the server failed at this; its log says why"))
-                raise
+            finally:
+                if end is not None:
+                    await dismiss(self._websocket, end)
 
     async def _listen(self) -> None:
         while (message := await self._next()) != "end":
