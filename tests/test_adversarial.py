@@ -15,10 +15,11 @@ from affectra.config import parse_assignments
 from affectra.corpora.utterance import manifest_from_rows, read_manifest, write_manifest
 from affectra.errors import ConfigError, ProtocolError
 from affectra.files import read_json
-from affectra.plan import Plan, plan_run
+from affectra.plan import plan_run
 from affectra.report import summary_line
 from affectra.run import execute
 from affectra.training.data import Example, Utterance
+from affectra.units.planned import Plan
 
 PITCHES_HZ = {"anger": 1800.0, "happiness": 1100.0, "neutral": 600.0, "sadness": 250.0}
 ARRAYS = ("model.safetensors", "objective.safetensors", "history.csv")

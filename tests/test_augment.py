@@ -8,16 +8,18 @@ import pytest
 import soundfile
 
 from affectra.augment import _spoken_faster, augment
-from affectra.config import Augmentation, load_recipe, parse_assignments
+from affectra.config import load_recipe, parse_assignments
 from affectra.corpora.utterance import manifest_from_rows, read_manifest, write_manifest
 from affectra.errors import ConfigError
 from affectra.features.cache import load_frames
 from affectra.features.extract import Stretch, extract
 from affectra.files import read_json
-from affectra.plan import Plan, plan_run
-from affectra.run import _features, _jobs
+from affectra.plan import plan_run
+from affectra.recipe import Augmentation
 from affectra.training.fold import FoldJob
 from affectra.training.stage import StageJob
+from affectra.units.planned import Plan
+from affectra.units.utterance_jobs import features, jobs
 
 RATE = 16_000
 PITCHES_HZ = {"anger": 260, "boredom": 105, "fear": 300, "happiness": 340, "neutral": 160, "sadness": 120}
@@ -292,16 +294,16 @@ def plan_of(voices: dict[str, Path], out: Path, *settings: str, **options: Any) 
 
 
 def jobs_of(plan: Plan) -> list[FoldJob]:
-    return _jobs(plan, *_features(plan, lambda _: None), 1, [])
+    return jobs(plan, *features(plan, lambda _: None), 1, [])
 
 
 @pytest.mark.parametrize(
     "options", [{}, {"protocol": "kfold-speaker"}, {"protocol": "loso"}], ids=["loco", "kfold-speaker", "loso"]
 )
 def test_copies_are_of_the_training_part_alone(voices: dict[str, Path], tmp_path: Path, options: dict) -> None:
-    jobs = jobs_of(plan_of(voices, tmp_path, **options))
-    assert len(jobs) > 1
-    for job in jobs:
+    made = jobs_of(plan_of(voices, tmp_path, **options))
+    assert len(made) > 1
+    for job in made:
         train = [example.key for example in job.train]
         assert [example.key for example in job.copies] == train * 2, "each as often as the others"
         tested = {example.key for example in (*job.test, *job.dev)}
@@ -327,14 +329,14 @@ def test_neither_test_audio_nor_test_labels_change_a_byte_of_the_weights(
         other = voices["green"].with_name("relabelled.csv")
         write_manifest(manifest.assign(emotion=manifest["emotion"].to_numpy()[::-1]), other)
     plans = [plan_of(v, tmp_path / str(k)) for k, v in enumerate((voices, {**voices, "green": other}))]
-    for tests_green, *jobs in zip([True, False], *map(jobs_of, plans), strict=True):
-        for job in jobs:
+    for tests_green, *made in zip([True, False], *map(jobs_of, plans), strict=True):
+        for job in made:
             assert ({example.corpus for example in job.test} == {"green"}) == tests_green
             job.run()
         for name in ("model.safetensors", "model.json"):
-            one, two = ((job.folder / name).read_bytes() for job in jobs)
+            one, two = ((job.folder / name).read_bytes() for job in made)
             assert (one == two) == (tests_green or name == "model.json"), name
-        one, two = ((job.folder / "predictions.csv").read_bytes() for job in jobs)
+        one, two = ((job.folder / "predictions.csv").read_bytes() for job in made)
         assert one != two, "what was changed is there"
 
 

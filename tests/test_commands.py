@@ -178,8 +178,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "arousal": ("voice-linear-binary", []),
     }
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("affectra.run.write_report", lambda folder: None)
-        patch.setattr("affectra.run.probe_run", lambda folder: [])
+        patch.setattr("affectra.units.utterances.write_report", lambda folder: None)
+        patch.setattr("affectra.units.utterances.probe_run", lambda folder: [])
         for name, (recipe, settings) in kinds.items():
             chosen = parse_assignments(["augmentation.copies=1", *settings])
             execute(plan_run(recipe, sources, settings=chosen, out=folder / name))

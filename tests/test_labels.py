@@ -13,8 +13,9 @@ from affectra.evaluation import read_predictions
 from affectra.files import read_json
 from affectra.labels import BINARY, HIGH, LOW, NEGATIVE, NOT_A_CLASS, POSITIVE, TASKS, map_labels
 from affectra.plan import outline, plan_run
-from affectra.run import _features, _jobs, execute
+from affectra.run import execute
 from affectra.training.data import UNKNOWN
+from affectra.units.utterance_jobs import features, jobs
 from test_augment import PITCHES_HZ, write_voices
 
 EMODB = {"anger": 127, "boredom": 81, "disgust": 46, "fear": 69, "happiness": 71, "sadness": 62, "neutral": 79}
@@ -172,7 +173,7 @@ def test_what_has_arousal_alone_is_learnt_from_and_never_watched_or_tested(tmp_p
     }
     assert len(word_of) == 2 * 4 * len(PITCHES_HZ) and not plan.data.labelled.dropped
     assert "task      emotion4: anger 8, happiness 8, neutral 8, sadness 8" in outline(plan)
-    for job in _jobs(plan, *_features(plan, lambda _: None), 1, []):
+    for job in jobs(plan, *features(plan, lambda _: None), 1, []):
         classes = job.specification.classes
         extra = [example for example in (*job.train, *job.copies) if example.target == UNKNOWN]
         assert {word_of[example.key] for example in extra} == {"fear", "boredom"}

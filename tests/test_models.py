@@ -12,12 +12,15 @@ from affectra.models.layers import AttentionPool2d, GlobalPool2d
 N_CLASSES, N_TIME = 4, 40
 LI = dict(load_recipe("li2018").recipe.model.options)
 SMALL = {**LI, "n_filters": 2, "channels": [4, 6, 8, 8]}
+TOKENS = ("last", "mean", "attention")
 POOLINGS = ("attention", "mean_no_softmax", "softmax_mean", "average", "max")
 # One row a model that can be built: the options it needs beyond the sizes, and its number of features.
 VARIANTS = {
     **{f"attention-cnn {pooling}": ("attention-cnn", {**SMALL, "pooling": pooling}, 32) for pooling in POOLINGS},
     "attention-cnn first_stride": ("attention-cnn", {**SMALL, "first_stride": 2}, 32),
     "attention-cnn li2018-cpu": ("attention-cnn", dict(load_recipe("li2018-cpu").recipe.model.options), 100),
+    "leaf-cnn": ("leaf-cnn", {"channels": [4, 4, 6, 6, 8, 5], "n_embedding": 7}, 40),
+    **{f"text-gru {p}": ("text-gru", {"n_hidden": 5, "n_embedding": 6, "pooling": p}, 8) for p in TOKENS},
 }
 
 

@@ -5,25 +5,49 @@ from typing import Any
 
 import pytest
 
-from affectra.config import Recipe, load_recipe, parse_assignments, recipe_names
+from affectra.config import load_recipe, parse_assignments, recipe_names
 from affectra.corpora.utterance import read_manifest, write_manifest
 from affectra.errors import ConfigError, CorpusError
 from affectra.models.recognizer import Recognizer
 from affectra.plan import plan_run
+from affectra.recipe import AnyRecipe, DialogueRecipe, Recipe
 from affectra.run import execute
 from affectra.specification import Specification
 
 QUICK = {"training.epochs": 1, "training.batch_size": 6, "training.schedule": {"name": "constant"}}
+WORDS = {
+    "name": "hashed-words",
+    "options": {"n_dimensions": 8, "n_buckets": 64},
+}  # for a model that is to be downloaded
 
 
-@pytest.mark.parametrize("name", recipe_names())
-def test_every_recipe_trains_two_steps_and_reports(name: str, tone_manifest: Path, tmp_path: Path) -> None:
+def of_unit(unit: str) -> list[str]:
+    recipes = {name: load_recipe(name).recipe for name in recipe_names()}
+    return [name for name, recipe in recipes.items() if recipe.unit == unit]
+
+
+def toy_corpora(tone_manifest: Path) -> tuple[Path, Path]:
     few, other = tone_manifest.with_name("few.csv"), tone_manifest.with_name("other.csv")
     manifest = read_manifest(tone_manifest).assign(language="en")
-    write_manifest(manifest.iloc[:12], few)
+    turns = {"dialogue": "d1", "turn": range(12), "text": "so it is"}
+    write_manifest(manifest.iloc[:12].assign(**turns), few)
     write_manifest(manifest.iloc[12:].assign(corpus="other"), other)
-    recipe = load_recipe(name).recipe
-    quick: dict[str, Any] = dict(QUICK) if recipe.training else {}
+    return few, other
+
+
+def quick_settings(recipe: AnyRecipe) -> dict[str, Any]:
+    """A recipe's training in two steps."""
+    if isinstance(recipe, DialogueRecipe):
+        quick: dict[str, Any] = {}
+        parts = [f"modalities.{name}" for name in recipe.modalities]
+        parts += [name for name in ("context", "fusion") if getattr(recipe, name) is not None]
+        for part in parts:
+            quick |= {f"{part}.{key}": value for key, value in QUICK.items()}
+        if "text" in recipe.modalities:
+            quick["modalities.text.front_end"] = WORDS
+        return quick
+    assert isinstance(recipe, Recipe)
+    quick = dict(QUICK) if recipe.training else {}
     if recipe.pretraining:
         quick |= {"pretraining.corpora": ["other"], "pretraining.task": "emotion"}
     if recipe.stages:
@@ -33,11 +57,41 @@ def test_every_recipe_trains_two_steps_and_reports(name: str, tone_manifest: Pat
     if "quadrants" in recipe.model.options:
         # Four classes have four quadrants; here are two classes, both of negative valence.
         quick |= {"model.options.quadrants": [], "auxiliary": ["arousal"]}
-    settings = {**quick, "protocol": {"name": "random-80-20", "options": {}}, "allow_leak": ["speaker"]}
-    sources = [f"tones={few}", *([f"other={other}"] if recipe.pretraining else [])]
+    return quick
+
+
+@pytest.mark.parametrize("name", [*of_unit("utterance"), *of_unit("dialogue")])
+def test_every_recipe_trains_two_steps_and_reports(name: str, tone_manifest: Path, tmp_path: Path) -> None:
+    few, other = toy_corpora(tone_manifest)
+    recipe = load_recipe(name).recipe
+    changed = next(iter(recipe.variants.values()), {})  # the first stands for the others, which are checked below
+    recipe = load_recipe(name, {**changed, "variants": {}}).recipe
+    settings = {
+        **changed, "variants": {}, **quick_settings(recipe), "only": {},
+        "protocol": {"name": "random-80-20", "options": {}}, "allow_leak": ["speaker", "dialogue"],
+    }  # fmt: skip
+    pretrained = isinstance(recipe, Recipe) and recipe.pretraining is not None
+    sources = [f"tones={few}", *([f"other={other}"] if pretrained else [])]
     scores = execute(plan_run(name, sources, task="emotion", settings=settings, out=tmp_path / "run"))
     assert scores["complete"] and scores["n_utterances"] == 2
     assert (tmp_path / "run" / "report.html").is_file()
+
+
+@pytest.mark.parametrize("name", [name for name in recipe_names() if load_recipe(name).recipe.variants])
+def test_every_variant_of_a_recipe_is_another_recipe_that_can_be_run(name: str, tone_manifest: Path) -> None:
+    few, _ = toy_corpora(tone_manifest)
+    variants = load_recipe(name).recipe.variants
+    resolved = []
+    for changed in variants.values():
+        recipe = load_recipe(name, {**changed, "variants": {}, "name": "same"}).recipe
+        words = {} if "text" not in getattr(recipe, "modalities", {}) else {"modalities.text.front_end": WORDS}
+        settings = {
+            **changed, **words, "variants": {}, "only": {}, "allow_leak": ["speaker", "dialogue"],
+            "protocol": {"name": "random-80-20", "options": {}},
+        }  # fmt: skip
+        plan_run(name, [f"tones={few}"], task="emotion", settings=settings)
+        resolved.append(recipe.model_dump_json())
+    assert len(set(resolved)) == len(variants) > 1
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -52,7 +106,11 @@ def test_every_number_of_a_recipe_has_its_source(name: str) -> None:
         elif isinstance(node, list) and node and isinstance(node[0], dict):
             for i, part in enumerate(node):
                 check(part, f"{prefix}.{i}")
-        elif isinstance(node, int | float | bool | list) and not prefix.startswith("paper.") and prefix != "corpora":
+        elif (
+            isinstance(node, int | float | bool | list)
+            and not prefix.startswith(("paper.", "variants."))
+            and prefix != "corpora"
+        ):
             assert prefix in sources, f"{name}: {prefix} does not say where it comes from"
 
     check(dict(document.data), "")

@@ -2,13 +2,15 @@
 
 import pytest
 
-from affectra.config import Component, load_recipe, parse_assignments, recipe_names
+from affectra.config import load_recipe, parse_assignments, recipe_names
 from affectra.errors import ConfigError
 from affectra.models import MODELS
 from affectra.models.recognizer import Recognizer
-from affectra.plan import _check_parts
+from affectra.recipe import Component
 from affectra.specification import Specification
 from affectra.training.stage import check_network
+from affectra.units import UNITS
+from affectra.units.utterances import check
 
 STAGE = (
     "{name: adapt, data: DATA, training: {epochs: 1, batch_size: 8, unlabelled_batch_size: N, precision: 32-true, "
@@ -18,7 +20,8 @@ STAGE = (
 
 @pytest.mark.parametrize("name", recipe_names())
 def test_every_shipped_recipe_is_accepted_as_it_stands(name: str) -> None:
-    _check_parts(load_recipe(name).recipe)
+    recipe = load_recipe(name).recipe
+    UNITS[recipe.unit].check(recipe)
 
 
 @pytest.mark.parametrize(
@@ -31,7 +34,7 @@ def test_every_shipped_recipe_is_accepted_as_it_stands(name: str) -> None:
 )
 def test_a_setting_that_would_do_nothing_is_refused(recipe: str, setting: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        _check_parts(load_recipe(recipe, parse_assignments([setting])).recipe)
+        check(load_recipe(recipe, parse_assignments([setting])).recipe)
     assert message in str(caught.value)
 
 
@@ -41,7 +44,7 @@ def test_pretraining_hears_no_test_audio_and_says_so() -> None:
     training = stage.training.model_copy(update={"unlabelled_batch_size": 8})
     stages = [stage.model_copy(update={"training": training}), *document.recipe.stages[1:]]
     with pytest.raises(ConfigError, match="stages: pretrain: on the pretraining corpora no test audio is heard"):
-        _check_parts(document.recipe.model_copy(update={"stages": stages}))
+        check(document.recipe.model_copy(update={"stages": stages}))
 
 
 def test_binary_tasks_need_a_model_with_heads_for_them() -> None:

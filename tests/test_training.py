@@ -13,18 +13,21 @@ import torch
 from safetensors.numpy import load_file
 
 from affectra.audio import read
-from affectra.config import Schedule, parse_assignments
+from affectra.config import parse_assignments
 from affectra.corpora.utterance import read_manifest, write_manifest
 from affectra.errors import AffectraError, ConfigError
 from affectra.features.normalization import Normalization
 from affectra.files import read_json, write_json
 from affectra.models.recognizer import Recognizer, load_checkpoint
-from affectra.plan import Plan, plan_run
+from affectra.plan import plan_run
+from affectra.recipe import Schedule
 from affectra.run import collect, execute
 from affectra.training.data import EpochBatches, Example, SegmentDataset, group_statistics
 from affectra.training.history import History
 from affectra.training.module import learning_rate_factor
 from affectra.training.resume import SafetensorsCheckpointIO
+from affectra.units.planned import Plan
+from affectra.units.utterance_jobs import specification
 
 SETTINGS = parse_assignments(
     [
@@ -195,7 +198,7 @@ def test_resuming_trains_only_the_epochs_that_are_left(
 
 def test_the_training_segments_have_the_training_shift(tone_manifest: Path, tmp_path: Path) -> None:
     plan = two_fold_plan(tone_manifest, tmp_path / "run")
-    recognizer = Recognizer(plan.specification)
+    recognizer = Recognizer(specification(plan))
     frames = np.zeros((250, 100), dtype=np.float16)  # 5 s at 20 ms
     np.save(tmp_path / "frames.npy", frames)
     example = Example("u", "c", "s", "", "", tmp_path / "frames.npy", len(frames), target=0)

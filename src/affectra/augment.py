@@ -5,7 +5,7 @@ import numpy.typing as npt
 import soxr
 from scipy.signal import butter, fftconvolve, lfilter, sosfilt
 
-from affectra.config import Augmentation
+from affectra.recipe import Augmentation
 
 Samples = npt.NDArray[np.float32]
 LEAST_POWER = 1e-12  # of a recording that is to have noise at a ratio to it

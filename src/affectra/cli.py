@@ -364,24 +364,24 @@ def run(
     allow_leak
         A kind of leakage that the audit may find, e.g. speaker; the result is stamped with it.
     """
-    from affectra.config import parse_assignments
+    from affectra.config import load_recipe, parse_assignments
     from affectra.errors import ConfigError
     from affectra.plan import outline, plan_run
-    from affectra.report import summary_line
-    from affectra.run import claim, execute
+    from affectra.run import claim, execute, result_line
 
     if jobs < 1 or (seeds is not None and seeds < 1):
         raise ConfigError("--jobs and --seeds take numbers from 1 on")
-    plan = plan_run(
-        recipe,
-        corpus,
-        protocol=protocol,
-        task=task,
-        seeds=seeds,
-        allow_leak=allow_leak,
-        settings=parse_assignments(settings),
-        out=out,
-    )
+    given: dict[str, Any] = {"protocol": protocol, "task": task, "seeds": seeds, "allow_leak": allow_leak}
+    if load_recipe(recipe).recipe.variants:
+        from affectra.sweep import execute_variants, outline_variants, plan_variants
+
+        plans = plan_variants(recipe, corpus, settings=parse_assignments(settings), out=out, **given)
+        (print if dry_run else _say)("\n".join(outline_variants(plans, jobs)))
+        if not dry_run:
+            for name, line in execute_variants(plans, resume=resume, n_processes=jobs, say=_say).items():
+                print(f"{name}: {line}")
+        return
+    plan = plan_run(recipe, corpus, settings=parse_assignments(settings), out=out, **given)
     if dry_run:
         claim(plan, resume)
         print("\n".join(outline(plan, jobs)))
@@ -389,7 +389,7 @@ def run(
     for line in outline(plan, jobs):
         _say(line)
     scores = execute(plan, resume=resume, n_processes=jobs, say=_say)
-    print(summary_line(scores))
+    print(result_line(plan, scores))
     print(f"report: {plan.folder / 'report.html'}")
 
 

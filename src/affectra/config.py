@@ -5,154 +5,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Any, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import YAMLError
 
 from affectra.errors import ConfigError
 from affectra.files import write_text
+from affectra.recipe import UNITS, AnyRecipe
 from affectra.registry import unknown_name
-
-
-class Strict(BaseModel):
-    """No unknown key, no silent conversion, no change after reading."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class Component(Strict):
-    """A registered name and the options its constructor takes."""
-
-    name: str
-    options: dict[str, Any] = {}
-
-
-class Paper(Strict):
-    """The published result a run stands beside: fractions, on exactly these corpora, task and protocol."""
-
-    title: str
-    authors: str
-    venue: str
-    year: int
-    corpora: list[str]
-    task: str
-    protocol: str
-    results: dict[str, float]
-    source: str
-
-
-class Augmentation(Strict):
-    """Augmented copies of each training utterance, made once from the recording and cached; see `affectra.augment`."""
-
-    model_config = ConfigDict(allow_inf_nan=False)
-
-    copies: int = Field(gt=0, le=100)
-    stretch_s: tuple[Annotated[float, Field(ge=0.1)], float]  # length of what is cut out, at random
-    speed: float = Field(ge=0, lt=1)  # at most so much faster or slower
-    tilt_db: float = Field(ge=0)  # an octave, deviation
-    equalizer_db: float = Field(ge=0)  # deviation
-    reverb_share: float = Field(ge=0, le=1)  # of the copies
-    noise_share: float = Field(ge=0, le=1)
-    snr_db: tuple[float, float]
-    band_share: float = Field(ge=0, le=1)
-
-    @field_validator("stretch_s", "snr_db", mode="before")
-    @classmethod
-    def _two_numbers(cls, value: Any) -> Any:
-        return tuple(float(v) for v in value) if isinstance(value, list) and len(value) == 2 else value
-
-    @field_validator("stretch_s", "snr_db")
-    @classmethod
-    def _in_order(cls, value: tuple[float, float]) -> tuple[float, float]:
-        if value[0] > value[1]:
-            raise ValueError("the lower one comes first")
-        return value
-
-
-class SegmentPlan(Strict):
-    """Stretches of an utterance: length and shifts in s; `frames` is the width of the network's input, zero-padded."""
-
-    length_s: float = Field(gt=0, le=3600)
-    frames: int = Field(gt=0, le=1_000_000)
-    train_shift_s: float = Field(gt=0, le=3600)
-    test_shift_s: float = Field(gt=0, le=3600)
-
-
-class Schedule(Strict):
-    """Learning rate over epochs.
-
-    "constant"; "step": multiplied by `factor` from each of the epochs in `milestones` on (the first epoch is 1);
-    "cosine": from the full rate to zero after the last epoch.
-    """
-
-    name: Literal["constant", "step", "cosine"]
-    milestones: list[int] = []
-    factor: float = 1.0
-
-
-class TrainingPlan(Strict):
-    """How a model is fitted; the weights after the last epoch are kept."""
-
-    epochs: int = Field(gt=0)
-    batch_size: int = Field(gt=0)  # segments
-    optimizer: Component
-    schedule: Schedule
-    precision: Literal["32-true", "bf16-mixed"]
-    channels_last: bool
-    objective: Component = Component(name="cross-entropy")
-    unlabelled_batch_size: int = Field(default=0, ge=0)  # utterances of corpora that are tested alone, unlabelled
-    freeze: list[str] = []  # parts of the network that stay as they are
-
-
-class Stage(Strict):
-    """Training before the last one, which gives it the weights to start from.
-
-    `data`: "pretraining", the corpora that only this is for, once for all folds of a seed; "train", the fold's own.
-    """
-
-    name: str = Field(pattern="^[a-z][a-z0-9-]*$")
-    data: Literal["pretraining", "train"]
-    training: TrainingPlan
-
-
-class Pretraining(Strict):
-    """Corpora that are learnt from and never tested, and the task that gives them the classes of the run."""
-
-    corpora: list[str] = Field(min_length=1)
-    task: str
-
-
-class Recipe(Strict):
-    """Everything a run does, apart from where the corpora lie."""
-
-    name: str
-    description: str
-    paper: Paper | None
-    corpora: list[str]
-    task: str
-    auxiliary: list[str] = []  # binary tasks, arousal and valence, learnt beside the classes
-    only: dict[str, list[str]] = {}  # manifest column -> the values that take part
-    protocol: Component
-    allow_leak: list[str] = []  # kinds of leakage that the protocol is known to have
-    seeds: int = Field(gt=0)
-    augmentation: Augmentation | None = None
-    segments: SegmentPlan | None = None  # none where the front end gives one vector an utterance
-    front_end: Component
-    normalization: Literal["none", "utterance", "train", "speaker", "corpus"]
-    model: Component
-    pretraining: Pretraining | None = None
-    stages: list[Stage] = []  # before `training`, in order; those on the pretraining corpora first
-    training: TrainingPlan | None = None  # none where the model is fitted at once
-
-    @field_validator("only", mode="before")
-    @classmethod
-    def _one_value_is_a_list(cls, only: Any) -> Any:
-        if not isinstance(only, dict):
-            return only
-        return {column: [values] if isinstance(values, str) else values for column, values in only.items()}
 
 
 @dataclass(frozen=True)
@@ -165,7 +28,7 @@ class RecipeDocument:
     """
 
     data: CommentedMap
-    recipe: Recipe
+    recipe: AnyRecipe
 
     def text(self) -> str:
         """The recipe as YAML; reading it again gives the same recipe."""
@@ -210,25 +73,32 @@ def load_recipe(name: str, overrides: Mapping[str, Any] | None = None) -> Recipe
 
 
 def _checked(data: CommentedMap, source: str) -> RecipeDocument:
+    unit = data.get("unit", "utterance")
+    if unit not in UNITS:
+        raise ConfigError(f"recipe {source}: " + unknown_name("unit", str(unit), UNITS))
     try:
-        return RecipeDocument(data, Recipe.model_validate(_plain(data)))
+        return RecipeDocument(data, UNITS[unit].model_validate(_plain(data)))
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
-            parent = Recipe
-            known = _fields_at(parent, [str(part) for part in first["loc"][:-1]])
+            known = _fields_at(UNITS[unit], [str(part) for part in first["loc"][:-1]])
             raise ConfigError(f"recipe {source}: " + unknown_name("key", str(first["loc"][-1]), known)) from error
         found = "" if first["type"] == "missing" else f", found {first['input']!r}"
         raise ConfigError(f"recipe {source}: {place}: {first['msg'].lower()}{found}") from error
 
 
-def _fields_at(model: Any, path: Sequence[str]) -> list[str]:
+def _fields_at(model: type[BaseModel], path: Sequence[str]) -> list[str]:
+    """The keys that may stand at a place of a recipe; a list's number and a mapping's name lead to what it holds."""
+    place: Any = model
     for part in path:
-        annotation = model.model_fields[part].annotation
+        if get_origin(place) in (list, dict):
+            place = get_args(place)[-1]
+            continue
+        annotation = place.model_fields[part].annotation
         kinds = (annotation, *get_args(annotation))  # an optional part is the union of a model and None
-        model = next(kind for kind in kinds if isinstance(kind, type))
-    return list(model.model_fields)
+        place = next(kind for kind in kinds if isinstance(kind, type) or get_origin(kind) in (list, dict))
+    return list(place.model_fields)
 
 
 def _merged(name: str) -> CommentedMap:
@@ -249,8 +119,11 @@ def _merged(name: str) -> CommentedMap:
         raise ConfigError(f"{name}: a recipe is a mapping of keys to values")
     if "extends" not in data:
         return data
-    base = _merged(str(data.pop("extends")))
-    _overlay(base, data)
+    extended = data.pop("extends")  # one recipe, or several of which each goes over the one before
+    first, *others = extended if isinstance(extended, list) else [extended]
+    base = _merged(str(first))
+    for other in [*map(_merged, map(str, others)), data]:
+        _overlay(base, other)
     return base
 
 

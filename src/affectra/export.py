@@ -186,7 +186,7 @@ def write_graph(recognizers: Sequence[Recognizer], path: Path) -> None:
     names: list[str] = [FRAMES]
     shapes: tuple[dict[int, Any], ...] = ({0: anything} if first.is_whole else {0: anything, 1: anything},)
     if first.is_sequence:
-        width = first.grid.input_frames
+        width = first.grid.input_frames or first.grid.segment_frames
         examples, names = (torch.rand(3, width, n_features), torch.full((3,), width)), [FRAMES, LENGTHS]
         shapes = ({0: anything}, {0: anything})
     outputs = [PROBABILITIES, EMBEDDING, *([AUXILIARY] if first.specification.auxiliary else [])]

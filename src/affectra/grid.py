@@ -10,12 +10,12 @@ from multiprocessing.connection import wait
 from typing import TypeVar
 
 from affectra.errors import AffectraError
-from affectra.training.fold import FoldJob, PretrainingJob
+from affectra.units.planned import Job
 
-Job = TypeVar("Job", FoldJob, PretrainingJob)
+Done = TypeVar("Done", bound=Job)
 
 
-def run_jobs(jobs: Sequence[Job], n_processes: int, on_done: Callable[[Job], None]) -> None:
+def run_jobs(jobs: Sequence[Done], n_processes: int, on_done: Callable[[Done], None]) -> None:
     """Run folds, or what they start from; each writes its own folder.
 
     Args:

@@ -158,7 +158,7 @@ def map_labels(
     """
     if task not in TASKS:
         raise CorpusError(unknown_name("task", task, TASKS))
-    selected, excluded = _select(manifest, only or {})
+    selected, excluded = select(manifest, only or {})
     target = TASKS[task].target(selected)
     sides = {f"target_{name}": _binary(name, selected) for name in auxiliary}
     kept = target.notna()
@@ -185,8 +185,16 @@ def _binary(name: str, manifest: pd.DataFrame) -> pd.Series:
     return (classes == BINARY[name]).astype(int).where(classes.notna(), -1)
 
 
-def _select(manifest: pd.DataFrame, only: Mapping[str, Sequence[str]]) -> tuple[pd.DataFrame, dict[str, int]]:
-    """The rows with the values asked for, and how many others each column's other values had."""
+def select(manifest: pd.DataFrame, only: Mapping[str, Sequence[str]]) -> tuple[pd.DataFrame, dict[str, int]]:
+    """The rows with the values asked for, and how many others each column's other values had.
+
+    Args:
+        manifest: the utterances.
+        only: column -> the values that take part.
+
+    Raises:
+        CorpusError: an unknown column or value.
+    """
     excluded: dict[str, int] = {}
     for column, values in only.items():
         texts = [name for name in manifest if not pd.api.types.is_numeric_dtype(manifest[name])]

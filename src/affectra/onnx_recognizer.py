@@ -11,7 +11,7 @@ import numpy.typing as npt
 from affectra.errors import CheckpointError, ConfigError, require_extra
 from affectra.numpy_frames import Array, standardized
 from affectra.numpy_front_ends import numpy_front_end
-from affectra.specification import DAMAGE, UtteranceOutput, read_specification, segment_grid
+from affectra.specification import DAMAGE, UtteranceOutput, read_specification, segment_grid, stack_segments
 
 GRAPH = "model.onnx"
 FRAMES, LENGTHS = "frames", "n_frames"  # what the graph takes; the second one if it hears all segments together
@@ -105,7 +105,8 @@ class OnnxRecognizer:
     def _together(self, frames: Array, starts: list[int]) -> Iterator[dict[str, npt.NDArray]]:
         """All segments at once, the last one padded."""
         cuts = [self._grid.cut(frames, start) for start in starts]
-        yield {FRAMES: np.stack([cut for cut, _ in cuts]), LENGTHS: np.array([n for _, n in cuts], dtype=np.int64)}
+        lengths = np.array([n for _, n in cuts], dtype=np.int64)
+        yield {FRAMES: stack_segments([cut for cut, _ in cuts]), LENGTHS: lengths}
 
 
 def _session(path: Path) -> Any:

@@ -47,14 +47,17 @@ class Section:
     pictures: Sequence[Picture]
 
 
-def write_pages(folder: Path, name: str, facts: dict[str, Any], sections: Sequence[Section]) -> Path:
+def write_pages(
+    folder: Path, name: str, facts: dict[str, Any], sections: Sequence[Section], template: str | None = None
+) -> Path:
     """Write <name>.html, with its figures inside, and <name>.md with figures/*.png beside it, each atomically.
 
     Args:
         folder: where.
-        name: of the templates as well.
+        name: of the files.
         facts: everything the templates show, besides the `sections`.
         sections: the figures.
+        template: name of the templates; default: that of the files.
 
     Returns:
         The path of the HTML page.
@@ -64,8 +67,8 @@ def write_pages(folder: Path, name: str, facts: dict[str, Any], sections: Sequen
         for section in sections
     ]
     for suffix in ("html", "md"):
-        template = _templates(html=suffix == "html").get_template(f"{name}.{suffix}.j2")
-        write_text(folder / f"{name}.{suffix}", template.render(**facts, sections=drawn))
+        page = _templates(html=suffix == "html").get_template(f"{template or name}.{suffix}.j2")
+        write_text(folder / f"{name}.{suffix}", page.render(**facts, sections=drawn))
     return folder / f"{name}.html"
 
 

@@ -1,7 +1,7 @@
 """The report of a run: one self-contained HTML page, and the same as Markdown with its figures beside it."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,13 +50,21 @@ def summary_line(scores: Mapping[str, Any]) -> str:
         'UA 0.712 [0.65, 0.77], WA 0.730, 8 folds, loso, speaker-independent, synthetic'
     """
     interval = scores["interval"]["ua"]
+    results = [
+        f"UA {scores['metrics']['ua']:.3f}" + (f" [{interval[0]:.2f}, {interval[1]:.2f}]" if interval else ""),
+        f"WA {scores['metrics']['wa']:.3f}",
+    ]
+    return with_conditions(results, scores)
+
+
+def with_conditions(results: Sequence[str], scores: Mapping[str, Any]) -> str:
+    """Results in one line with what they were measured under, from the content of scores.json."""
     protocol = scores["protocol"]
     folds = f"{scores['n_folds']} fold{'s' * (scores['n_folds'] != 1)}"
     if scores["n_seeds"] > 1:
         folds += f" x {scores['n_seeds']} seeds"
     result = [
-        f"UA {scores['metrics']['ua']:.3f}" + (f" [{interval[0]:.2f}, {interval[1]:.2f}]" if interval else ""),
-        f"WA {scores['metrics']['wa']:.3f}",
+        *results,
         folds if scores["complete"] else f"PARTIAL ({scores['folds_done']} folds)",
         protocol["name"],
         "speaker-independent" if protocol["speaker_independent"] else "SPEAKER-DEPENDENT",
@@ -90,20 +98,28 @@ def stamps(scores: Mapping[str, Any]) -> list[str]:
 
 def _facts(run: Run) -> dict[str, Any]:
     """Everything the templates show; numbers are formatted there."""
-    scores, environment = run.scores, run.environment
+    scores = run.scores
+    return {
+        **common_facts(run),
+        "summary": summary_line(scores),
+        "headline": _headline(run),
+        "chance": 1 / len(scores["classes"]),
+        "classes": _classes(run),
+        "folds": folds_of(run),
+        "probes": read_probes(run),
+        "speakers": sorted(scores["per_speaker"].items(), key=lambda item: (item[1]["ua"], item[0])),
+    }
+
+
+def common_facts(run: Run) -> dict[str, Any]:
+    """What the page of every run shows: what was run, on what, and how to run it again."""
+    environment = run.environment
     command = environment["command"]
     return {
         "recipe": run.recipe,
         "recipe_text": run.recipe_text,
         "environment": environment,
-        "scores": scores,
-        "summary": summary_line(scores),
-        "headline": _headline(run),
-        "chance": 1 / len(scores["classes"]),
-        "classes": _classes(run),
-        "folds": _folds(run),
-        "probes": read_probes(run),
-        "speakers": sorted(scores["per_speaker"].items(), key=lambda item: (item[1]["ua"], item[0])),
+        "scores": run.scores,
         "command": command if isinstance(command, str) else shlex.join(command),
         "versions": {key: value for key, value in environment.items() if isinstance(value, str | int | float | None)
                      and key not in ("command", "seconds", "synthetic", "adaptation")},
@@ -133,10 +149,15 @@ def _headline(run: Run) -> list[dict[str, Any]]:
 def _paper_result(run: Run, metric: str) -> str:
     """The published number, and where it was measured if not where this run was."""
     paper = run.recipe["paper"]
+    return paper_text(paper, metric, run.scores["paper"].get(metric) is not None)  # decided by the run
+
+
+def paper_text(paper: Mapping[str, Any] | None, metric: str, is_comparable: bool) -> str:
+    """A number under a paper's `results`, with where it was measured if that is not where the run was."""
     value = paper["results"].get(metric) if paper else None
-    if value is None:
+    if paper is None or value is None:
         return "n/a"
-    if run.scores["paper"].get(metric) is not None:  # decided by the run
+    if is_comparable:
         return f"{value:.3f}"
     return f"{value:.3f} on {', '.join(paper['corpora'])}, not comparable ({paper['task']}, {paper['protocol']})"
 
@@ -160,9 +181,10 @@ def _classes(run: Run) -> list[dict[str, Any]]:
     return rows
 
 
-def _folds(run: Run) -> list[dict[str, Any]]:
+def folds_of(run: Run) -> list[dict[str, Any]]:
     """The scores of each fold and the speakers of its test part, or its corpora where there are many speakers."""
-    named = run.predictions.assign(name=speaker_names(run.predictions))
+    tested = run.predictions[["seed", "fold", "corpus", "speaker"]].drop_duplicates()
+    named = tested.assign(name=speaker_names(tested))
     folds = []
     for scores in run.scores["per_fold"]:
         rows = named[(named["seed"] == scores["seed"]) & (named["fold"] == scores["fold"])]

@@ -1,36 +1,29 @@
 """A run: recipe + corpora -> folds -> features -> training -> predictions -> scores -> report, in one directory."""
 
-import math
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from filelock import FileLock, Timeout
-from rich.console import Console
-from rich.progress import Progress
 
-from affectra.calibration import write_calibration
-from affectra.config import Recipe, load_recipe, write_recipe
-from affectra.corpora.utterance import join_manifests, utterance_keys
+from affectra.config import load_recipe, write_recipe
+from affectra.corpora.utterance import utterance_keys
 from affectra.environment import describe_corpora, describe_environment
 from affectra.errors import ConfigError
-from affectra.evaluation import evaluate, read_predictions, write_predictions
-from affectra.features.extract import CachedFrames, Stretch, extract
 from affectra.files import read_json, write_json
 from affectra.grid import run_jobs
 from affectra.leakage.audit import audit
 from affectra.leakage.findings import Audit
 from affectra.leakage.fingerprint import fingerprint_corpora
-from affectra.plan import Plan, is_transductive, n_threads, refuse_leaks
-from affectra.probes import probe_run
+from affectra.plan import refuse_leaks
 from affectra.protocols.folds import Fold
-from affectra.report import write_report
-from affectra.training.data import UNKNOWN, Example
-from affectra.training.fold import FoldJob, PretrainingJob
+from affectra.recipe import AnyRecipe
+from affectra.units import UNITS
+from affectra.units.planned import FoldLike, Plan, n_threads
+from affectra.units.utterance_jobs import describe_pretraining, everything, keys
 
 LOCK = ".lock"
 
@@ -51,17 +44,15 @@ def execute(
         AudioError: recordings that are refused.
     """
     claim(plan, resume)
-    cached, copies = _features(plan, say)
-    threads = n_threads(plan, n_processes)
-    labelled = plan.data.labelled
+    unit, labelled, threads = UNITS[plan.recipe.unit], plan.data.labelled, n_threads(plan, n_processes)
+    work = unit.prepare(plan, threads, say)
     heard = _listen(plan, say)
-    hashes = {key: found.audio_hash for key, found in cached.items()}
     environment = {
         **describe_environment(),
         "threads": threads,
         "synthetic": plan.data.synthetic,
-        "corpora": describe_corpora(labelled.manifest, hashes),
-        "pretraining": _describe_pretraining(plan, hashes),
+        "corpora": describe_corpora(labelled.manifest, work.hashes),
+        "pretraining": describe_pretraining(plan, work.hashes),
         "people": _people(labelled.manifest),
         "protocol": {**plan.data.splits.stamp(), "n_folds": len(plan.data.splits.folds)},
         "labels": {
@@ -70,29 +61,21 @@ def execute(
             "dropped": dict(labelled.dropped),
             "excluded": dict(labelled.excluded),
         },
-        "normalization": {
-            "mode": plan.recipe.normalization,
-            "transductive": is_transductive(plan.recipe.normalization, plan.data.splits, labelled.manifest),
-        },
         "audit": {
             "verdict": "leak" if heard.leaks else "clean",
             "leaks": list(heard.leaks),
             "lines": [*plan.data.unexpected, *heard.lines()],
         },
-        "adaptation": "unlabelled test audio" if _adapts(plan) else "none",
+        **unit.facts(plan),
+        **work.facts,
         "seeds": list(range(plan.recipe.seeds)),
     }
     with _alone_in(plan.folder):
         claim(plan, resume)  # again: another process may have finished meanwhile
         _begin(plan, environment, resume)
-        pretraining = _pretraining_jobs(plan, cached, threads)
-        run_jobs([job for job in pretraining if not job.is_done], n_processes, lambda job: say(f"{job.last} done"))
-        scores = _run_folds(plan, _jobs(plan, cached, copies, threads, pretraining), n_processes, say)
-        write_calibration(plan.folder, read_predictions(plan.folder / "predictions.csv"), labelled.classes)
-        if scores["complete"] and len(environment["corpora"]) > 1:  # what a space tells of domains is asked across them
-            say("reading domains from the embeddings")
-            write_json(plan.folder / "probes.json", [found.to_json() for found in probe_run(plan.folder)])
-        write_report(plan.folder)
+        run_jobs([job for job in work.first if not job.is_done], n_processes, lambda _: say("pretraining done"))
+        scores = _run_folds(plan, work.folds, n_processes, say)
+        unit.finish(plan, scores, say)
     return scores
 
 
@@ -111,7 +94,7 @@ def _alone_in(folder: Path) -> Iterator[None]:
         lock.release()  # the file stays: removing it would let two others lock two files of that name
 
 
-def _run_folds(plan: Plan, jobs: list[FoldJob], n_processes: int, say: Callable[[str], None]) -> dict[str, Any]:
+def _run_folds(plan: Plan, jobs: Sequence[FoldLike], n_processes: int, say: Callable[[str], None]) -> dict[str, Any]:
     """Do the folds that are not done yet; scores and the time spent are brought up to date after each."""
     waiting = [job for job in jobs if not job.is_done]
     n_done = len(jobs) - len(waiting)
@@ -121,7 +104,7 @@ def _run_folds(plan: Plan, jobs: list[FoldJob], n_processes: int, say: Callable[
     begun, environment = time.monotonic(), read_json(plan.folder / "environment.json")
     spent_before = environment.get("seconds", 0.0)
 
-    def on_done(job: FoldJob) -> None:
+    def on_done(job: FoldLike) -> None:
         nonlocal n_done, scores
         n_done += 1
         scores = collect(plan.folder)
@@ -130,12 +113,18 @@ def _run_folds(plan: Plan, jobs: list[FoldJob], n_processes: int, say: Callable[
         write_json(plan.folder / "environment.json", environment)
         left = seconds / (n_done - len(jobs) + len(waiting)) * (len(jobs) - n_done)
         say(
-            f"seed {job.seed} fold {job.fold} done ({n_done}/{len(jobs)}); UA so far "
-            f"{scores['metrics']['ua']:.3f}; {seconds / 60:.1f} min, about {left / 60:.1f} left"
+            f"seed {job.seed} fold {job.fold} done ({n_done}/{len(jobs)}); {UNITS[plan.recipe.unit].so_far(scores)}; "
+            f"{seconds / 60:.1f} min, about {left / 60:.1f} left"
         )
 
     run_jobs(waiting, n_processes, on_done)
     return scores
+
+
+def result_line(plan: Plan, scores: Mapping[str, Any]) -> str:
+    """The result of a run in one line."""
+    line: str = UNITS[plan.recipe.unit].summary_line(scores)
+    return line
 
 
 def claim(plan: Plan, resume: bool) -> None:
@@ -151,71 +140,6 @@ def claim(plan: Plan, resume: bool) -> None:
             raise ConfigError(f"{plan.folder}: was begun with another recipe or other options; give another --out")
 
 
-def _features(plan: Plan, say: Callable[[str], None]) -> tuple[dict[str, CachedFrames], list[dict[str, CachedFrames]]]:
-    """Frames by utterance, and those of each augmented copy."""
-    manifest = _everything(plan)
-    corpora = (*plan.data.corpora, *plan.data.pretraining)
-    roots = {name: corpus.root for corpus in corpora for name in corpus.manifest["corpus"].unique()}
-    stretches = [
-        Stretch(roots[row["corpus"]] / row["file"], _or(row["start"], 0.0), _or(row["end"], None))
-        for row in manifest.to_dict("records")
-    ]
-    front_end, augmentation = plan.recipe.front_end.model_dump(), plan.recipe.augmentation
-    n_copies = augmentation.copies if augmentation else 0
-    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True) as progress:
-        task = progress.add_task(f"features of {len(stretches)} utterances", total=(1 + n_copies) * len(stretches))
-
-        def advance(_: int) -> None:
-            progress.advance(task)
-
-        cached = extract(stretches, front_end, advance)
-        copies = [extract(stretches, front_end, advance, augmentation=augmentation, copy=k) for k in range(n_copies)]
-    say(f"features of {len(stretches)} utterances are ready")
-    keys = _keys(plan)
-    return dict(zip(keys, cached, strict=True)), [dict(zip(keys, copy, strict=True)) for copy in copies]
-
-
-def _everything(plan: Plan) -> pd.DataFrame:
-    """The rows that are tested or learnt from, those of the pretraining corpora last."""
-    extra = plan.data.pretraining_labelled
-    return (
-        plan.data.labelled.manifest if extra is None else join_manifests([plan.data.labelled.manifest, extra.manifest])
-    )
-
-
-def _keys(plan: Plan) -> list[str]:
-    """Names of the rows of `_everything`: those of the folds, then corpus/utterance of the pretraining corpora."""
-    keys = utterance_keys(plan.data.labelled.manifest).tolist()
-    extra = plan.data.pretraining_labelled
-    return keys if extra is None else keys + (extra.manifest["corpus"] + "/" + extra.manifest["utterance"]).tolist()
-
-
-def _adapts(plan: Plan) -> bool:
-    """Whether some fold's training hears what it is tested on, without the labels."""
-    return any(_unheard(fold.train, fold.test, plan) for fold in plan.data.splits.folds)
-
-
-def _unheard(train: Sequence[str], test: Sequence[str], plan: Plan) -> list[str]:
-    """The keys of a test part whose corpora training lacks, where training is to adapt to them."""
-    trainings = [plan.recipe.training, *(stage.training for stage in plan.recipe.stages)]
-    if not any(training and training.unlabelled_batch_size for training in trainings):
-        return []
-    manifest = plan.data.labelled.manifest
-    corpus_of = dict(zip(utterance_keys(manifest), manifest["corpus"], strict=True))
-    heard = {corpus_of[key] for key in train}
-    return [key for key in test if corpus_of[key] not in heard]
-
-
-def _describe_pretraining(plan: Plan, hashes: dict[str, str]) -> dict[str, dict[str, Any]]:
-    """As `describe_corpora`, of the corpora that are for pretraining alone."""
-    extra = plan.data.pretraining_labelled
-    if extra is None:
-        return {}
-    keys = _keys(plan)[len(plan.data.labelled.manifest) :]
-    own = dict(zip(utterance_keys(extra.manifest), (hashes[key] for key in keys), strict=True))
-    return describe_corpora(extra.manifest, own)
-
-
 def _people(manifest: pd.DataFrame) -> dict[str, dict[str, str]]:
     """Gender and language by corpus/speaker, which probes of the embeddings ask for."""
     known = manifest[manifest["speaker"] != ""].drop_duplicates(["corpus", "speaker"])
@@ -227,10 +151,8 @@ def _people(manifest: pd.DataFrame) -> dict[str, dict[str, str]]:
 
 def _listen(plan: Plan, say: Callable[[str], None]) -> Audit:
     """The audit with the audio itself: copies and near copies of a test utterance in training, or pretraining."""
-    splits, manifest = plan.data.splits, _everything(plan)
-    name_of = dict(
-        zip(_keys(plan), utterance_keys(manifest), strict=True)
-    )  # which have the corpus where there are more
+    splits, manifest = plan.data.splits, everything(plan)
+    name_of = dict(zip(keys(plan), utterance_keys(manifest), strict=True))  # which have the corpus where there are more
     more = tuple(utterance_keys(manifest)[len(plan.data.labelled.manifest) :])
     heard = audit(
         [
@@ -243,87 +165,17 @@ def _listen(plan: Plan, say: Callable[[str], None]) -> Audit:
         ],
         manifest,
         promises=plan.data.promises,
-        fingerprints=fingerprint_corpora((*plan.data.corpora, *plan.data.pretraining), manifest),
+        fingerprints=(
+            fingerprint_corpora((*plan.data.corpora, *plan.data.pretraining), manifest)
+            if (manifest["file"] != "").any()
+            else None
+        ),
         labels="target",
     )
     refuse_leaks(heard, plan.recipe.allow_leak, splits.protocol)
     for line in heard.lines():
         say(f"audit: {line}")
     return heard
-
-
-def _or(number: float, default: float | None) -> Any:
-    """A number of a manifest, or a default where it is empty."""
-    return default if math.isnan(number) else number
-
-
-def _examples(
-    plan: Plan, manifest: pd.DataFrame, keys: Sequence[str], cached: dict[str, CachedFrames]
-) -> dict[str, Example]:
-    classes = plan.data.labelled.classes
-    return {
-        key: Example(
-            key=key,
-            corpus=row["corpus"],
-            speaker=row["speaker"],
-            gender=row["gender"],
-            language=row["language"],
-            frames=cached[key].path,
-            n_frames=cached[key].n_frames,
-            target=classes.index(row["target"]) if row["target"] else UNKNOWN,
-            auxiliary=tuple(int(row.get(f"target_{name}", UNKNOWN)) for name in plan.recipe.auxiliary),
-        )
-        for key, row in zip(keys, manifest.to_dict("records"), strict=True)
-    }
-
-
-def _pretraining_jobs(plan: Plan, cached: dict[str, CachedFrames], threads: int) -> list[PretrainingJob]:
-    """One a seed, or none."""
-    if plan.data.pretraining_labelled is None:
-        return []
-    keys = _keys(plan)[len(plan.data.labelled.manifest) :]
-    examples = tuple(_examples(plan, plan.data.pretraining_labelled.manifest, keys, cached).values())
-    stages = tuple(stage for stage in plan.recipe.stages if stage.data == "pretraining")
-    return [
-        PretrainingJob(plan.folder / f"seed-{seed}", seed, plan.specification, stages, examples, threads)
-        for seed in range(plan.recipe.seeds)
-    ]
-
-
-def _jobs(
-    plan: Plan,
-    cached: dict[str, CachedFrames],
-    copies: Sequence[dict[str, CachedFrames]],
-    threads: int,
-    pretraining: Sequence[PretrainingJob],
-) -> list[FoldJob]:
-    manifest = plan.data.labelled.manifest
-    keys = utterance_keys(manifest).tolist()
-    examples = _examples(plan, manifest, keys, cached)
-    augmented = [_examples(plan, manifest, keys, copy) for copy in copies]
-
-    def known(keys: Sequence[str]) -> tuple[Example, ...]:
-        return tuple(examples[key] for key in keys if examples[key].target != UNKNOWN)
-
-    return [
-        FoldJob(
-            folder=plan.folder / f"seed-{seed}" / f"fold-{k}",
-            seed=seed,
-            fold=k,
-            specification=plan.specification,
-            stages=tuple(stage for stage in plan.recipe.stages if stage.data == "train"),
-            plan=plan.recipe.training,
-            train=tuple(examples[key] for key in fold.train),
-            copies=tuple(copy[key] for copy in augmented for key in fold.train),
-            dev=known(fold.dev),
-            test=known(fold.test),
-            unlabelled=tuple(examples[key].unlabelled() for key in _unheard(fold.train, fold.test, plan)),
-            start=pretraining[seed].last if pretraining else None,
-            threads=threads,
-        )
-        for seed in range(plan.recipe.seeds)
-        for k, fold in enumerate(plan.data.splits.folds)
-    ]
 
 
 def _begin(plan: Plan, environment: dict[str, Any], resume: bool) -> None:
@@ -350,11 +202,11 @@ def collect(folder: str | Path) -> dict[str, Any]:
         for seed in range(recipe.seeds)
         for k in range(n_folds)
     ]
-    predictions = pd.concat([read_predictions(path) for path in done if path.is_file()], ignore_index=True)
     comparable = recipe.paper is not None and _is_papers_own(recipe, environment)
-    scores = evaluate(
-        predictions,
-        environment["labels"]["classes"],
+    scores: dict[str, Any] = UNITS[recipe.unit].score(
+        [path for path in done if path.is_file()],
+        folder / "predictions.csv",
+        environment,
         task=recipe.task,
         protocol={k: environment["protocol"][k] for k in ("name", "version", "hash", "speaker_independent")},
         n_folds=n_folds,
@@ -365,12 +217,11 @@ def collect(folder: str | Path) -> dict[str, Any]:
         leaks=environment["audit"]["leaks"],
         adaptation=environment["adaptation"],
     )
-    write_predictions(predictions, folder / "predictions.csv")
     write_json(folder / "scores.json", scores)
     return scores
 
 
-def _is_papers_own(recipe: Recipe, environment: dict[str, Any]) -> bool:
+def _is_papers_own(recipe: AnyRecipe, environment: dict[str, Any]) -> bool:
     """Whether the run has the paper's corpora, task and protocol, so that its numbers may stand side by side."""
     assert recipe.paper is not None
     return (

@@ -1,6 +1,6 @@
 """A run directory read back: what reports and overviews are made from."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,35 +52,44 @@ class Run:
         return self.folder / f"seed-{seed}" / f"fold-{fold}"
 
 
-def read_run(folder: str | Path) -> Run:
+def read_run(
+    folder: str | Path,
+    needed: Mapping[str, Sequence[str]] = NEEDED,
+    read: Callable[[Path], pd.DataFrame] = read_predictions,
+) -> Run:
     """Read a run directory, finished or not.
+
+    Args:
+        folder: the run directory.
+        needed: file -> the keys it must have.
+        read: reads its predictions.csv.
 
     Raises:
         CheckpointError: a file of the run is missing or not readable, by its name.
     """
     folder = Path(folder)
-    for name in (*NEEDED, "predictions.csv"):
+    for name in (*needed, "predictions.csv"):
         if not (folder / name).is_file():
             raise CheckpointError(
                 f"{folder / name}: no such file; a report needs a run directory as `affectra run` writes it"
             )
     return Run(
         folder=folder,
-        recipe=_read_facts(folder / "recipe.yaml"),
+        recipe=_read_facts(folder / "recipe.yaml", needed),
         recipe_text=(folder / "recipe.yaml").read_text(encoding="utf-8"),
-        environment=_read_facts(folder / "environment.json"),
-        scores=_read_facts(folder / "scores.json"),
-        predictions=read_predictions(folder / "predictions.csv"),
+        environment=_read_facts(folder / "environment.json", needed),
+        scores=_read_facts(folder / "scores.json", needed),
+        predictions=read(folder / "predictions.csv"),
     )
 
 
-def _read_facts(path: Path) -> Mapping[str, Any]:
-    """A YAML or JSON mapping with the keys `NEEDED`."""
+def _read_facts(path: Path, needed: Mapping[str, Sequence[str]]) -> Mapping[str, Any]:
+    """A YAML or JSON mapping with the keys that are needed."""
     try:
         content = YAML(typ="safe").load(path) if path.suffix == ".yaml" else read_json(path)
     except (YAMLError, ValueError) as error:
         raise CheckpointError(f"{path}: not readable: {str(error).splitlines()[0]}") from error
-    missing = [key for key in NEEDED[path.name] if not isinstance(content, dict) or key not in content]
+    missing = [key for key in needed[path.name] if not isinstance(content, dict) or key not in content]
     if missing:
         raise CheckpointError(f"{path}: key(s) missing: {', '.join(missing)}; `affectra run` writes them")
     facts: Mapping[str, Any] = content

@@ -1,6 +1,6 @@
 """What rebuilds a recogniser apart from its weights, and how its utterances become segments; free of torch."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from affectra import __version__
-from affectra.config import SegmentPlan
 from affectra.errors import CheckpointError, ConfigError
 from affectra.files import read_json, write_json
+from affectra.recipe import SegmentPlan
 from affectra.segments import segment_starts
 
 FORMAT = 1
@@ -75,13 +75,13 @@ class SegmentGrid:
     """How the frames of an utterance are cut into segments; all in frames.
 
     Attributes:
-        input_frames: width of the network's input.
+        input_frames: width of the network's input; None where it is as wide as the longest segment it gets.
         segment_frames: real frames of a full segment.
         train_shift_frames: from one segment to the next in training.
         test_shift_frames: the same in tests and predictions.
     """
 
-    input_frames: int = 1
+    input_frames: int | None = 1
     segment_frames: int = 1
     train_shift_frames: int = 1
     test_shift_frames: int = 1
@@ -92,11 +92,24 @@ class SegmentGrid:
         return segment_starts(n_frames, self.segment_frames, shift)
 
     def cut(self, frames: npt.NDArray[np.float32], start: int) -> tuple[npt.NDArray[np.float32], int]:
-        """One segment, padded with zeros to `input_frames`, and how many of its frames are real."""
+        """One segment, padded with zeros to `input_frames` where that is fixed, and how many frames are real."""
         stretch = frames[start : start + self.segment_frames]
+        if self.input_frames is None:
+            return stretch.astype(np.float32), len(stretch)
         padded = np.zeros((self.input_frames, frames.shape[1]), dtype=np.float32)
         padded[: len(stretch)] = stretch
         return padded, len(stretch)
+
+
+def stack_segments(segments: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
+    """Segments (time, feature) as one array (segment, time, feature), the shorter ones with zeros behind."""
+    width = max(len(segment) for segment in segments)
+    if all(len(segment) == width for segment in segments):
+        return np.stack(segments)
+    stacked = np.zeros((len(segments), width, segments[0].shape[1]), dtype=np.float32)
+    for row, segment in zip(stacked, segments, strict=True):
+        row[: len(segment)] = segment
+    return stacked
 
 
 def segment_grid(
@@ -111,7 +124,7 @@ def segment_grid(
         return SegmentGrid()
     segment_frames = 1 + max(0, (round(plan["length_s"] * sample_rate) - window_length) // hop_length)
     train, test = (max(1, round(plan[f"{part}_shift_s"] * sample_rate / hop_length)) for part in ("train", "test"))
-    if segment_frames > plan["frames"]:
+    if plan["frames"] is not None and segment_frames > plan["frames"]:
         raise ConfigError(f"segments: {segment_frames} frames fit into length_s, more than {plan['frames']}")
     if max(train, test) > segment_frames:
         raise ConfigError("segments: a shift longer than the segment would drop speech")

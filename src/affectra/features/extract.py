@@ -11,11 +11,11 @@ import torch
 
 from affectra.audio import read
 from affectra.augment import augment
-from affectra.config import Augmentation
 from affectra.errors import AudioError
 from affectra.features import FRONT_ENDS
 from affectra.features.cache import FrameCache, storage_of
 from affectra.files import sha256_file
+from affectra.recipe import Augmentation
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,25 @@ def extract(
     if refused:
         more = f" ({len(refused) - 1} more recordings are refused; `affectra doctor` lists them)"
         raise AudioError(f"{refused[0]}{more if len(refused) > 1 else ''}")
+    return found
+
+
+def extract_texts(
+    texts: Sequence[str], front_end: Mapping[str, Any], on_done: Callable[[int], None] = lambda _: None
+) -> list[CachedFrames]:
+    """As `extract`, of what is said: a front end with `modality = "text"` gets the text itself."""
+    module = FRONT_ENDS.build(front_end["name"], front_end["options"])
+    cache = FrameCache({**front_end, **storage_of(module)})
+    found = []
+    for i, text in enumerate(texts):
+        digest = hashlib.sha256(text.encode()).hexdigest()
+
+        def compute(text: str = text) -> Any:
+            return module.frames(text).numpy()
+
+        path = cache.path(digest)
+        found.append(CachedFrames(path, cache.ensure(path, compute), digest))
+        on_done(i + 1)
     return found
 
 

@@ -24,6 +24,7 @@ from affectra.specification import (
     UtteranceOutput,
     read_specification,
     segment_grid,
+    stack_segments,
     write_specification,
 )
 
@@ -50,7 +51,7 @@ class Recognizer(nn.Module):
         if specification.normalization != "none" and not self.front_end.is_framewise:
             raise ConfigError(
                 f"normalization {specification.normalization!r} needs a front end whose frames are final: "
-                "compression log or none, or peak: utterance"
+                "compression log or none, peak: utterance, and nothing learnt"
             )
         _check_auxiliary(specification)
         self.network = MODELS.build(
@@ -98,7 +99,7 @@ class Recognizer(nn.Module):
         """What the network sees of each segment of an utterance: (segment, feature, time); for pictures."""
         values = self._of_utterance(frames, group)
         cuts = [self.grid.cut(values, start) for start in self.grid.starts(len(values), train=False)]
-        segments = torch.from_numpy(np.stack([cut for cut, _ in cuts])).to(self._device())
+        segments = torch.from_numpy(stack_segments([cut for cut, _ in cuts])).to(self._device())
         lengths = torch.tensor([n for _, n in cuts], device=segments.device)
         features: npt.NDArray[np.float16] = self.features(segments, lengths).half().cpu().contiguous().numpy()
         return features
@@ -132,7 +133,7 @@ class Recognizer(nn.Module):
         outputs = []
         for i in range(0, len(starts), together):
             cuts = [self.grid.cut(values, start) for start in starts[i : i + together]]
-            segments = torch.from_numpy(np.stack([cut for cut, _ in cuts])).to(device)
+            segments = torch.from_numpy(stack_segments([cut for cut, _ in cuts])).to(device)
             lengths = torch.tensor([n for _, n in cuts], device=device)
             outputs.append(self(segments, lengths, torch.tensor([len(cuts)], device=device)))
         scores = torch.cat([output.scores for output in outputs])

@@ -41,7 +41,17 @@ def textgrid(rows: Sequence[Row]) -> str:
         if any(row.get(name) is not None for row in rows):
             tiers.append((name, intervals(rows, partial(_number_of, name))))
     tiers.append(("flags", merged(intervals(rows, lambda row: str(row.get("flags") or "")))))
-    return "\n".join(_lines(tiers, max(row["end"] for row in rows))) + "\n"
+    return tiers_text(tiers, max(row["end"] for row in rows))
+
+
+def tiers_text(tiers: Sequence[tuple[str, Sequence[Interval]]], end: float) -> str:
+    """A TextGrid of interval tiers from 0 to `end` s, in Praat's long text format.
+
+    Args:
+        tiers: name and intervals of each, which touch from 0 to the end and never overlap.
+        end: of the recording, s.
+    """
+    return "\n".join(_lines(tiers, end)) + "\n"
 
 
 def intervals(rows: Sequence[Row], text_of: Callable[[Row], str]) -> list[Interval]:

@@ -1,5 +1,7 @@
 """Protocols that promise nothing: folds given from outside, and a random split."""
 
+from typing import Literal
+
 import numpy as np
 import pandas as pd
 
@@ -28,11 +30,16 @@ def random_80_20(manifest: pd.DataFrame, seed: Seed = 0) -> list[Fold]:
     return [Fold(tuple(sorted(keys[order[n_test:]])), (), tuple(sorted(keys[order[:n_test]])))]
 
 
-def official(manifest: pd.DataFrame) -> list[Fold]:
+def official(manifest: pd.DataFrame, tested: Literal["test", "dev"] = "test") -> list[Fold]:
     """The manifest's `split` column.
 
+    Args:
+        manifest: the utterances.
+        tested: "dev" tests on the development part, which is then no dev part, where the labels of the test part are
+            not public (SEWA) or not at hand; the test part takes no part.
+
     Raises:
-        ProtocolError: a row without a part, or one that is not train, dev or test.
+        ProtocolError: a row without a part, or one that is not train, dev or test; or nothing to test.
     """
     wrong = sorted(set(manifest["split"]) - set(PARTS))
     if wrong:
@@ -40,8 +47,16 @@ def official(manifest: pd.DataFrame) -> list[Fold]:
         raise ProtocolError(
             f"protocol official: the split column must say train, dev or test everywhere, found {found}"
         )
+    if tested not in ("test", "dev"):
+        raise ProtocolError(f"protocol official: tested is test or dev, found {tested!r}")
     keys = utterance_keys(manifest)
-    return [Fold(*(tuple(keys[manifest["split"] == part]) for part in PARTS))]
+    train, dev, test = (tuple(keys[manifest["split"] == part]) for part in PARTS)
+    if tested == "test" and dev and not test:
+        raise ProtocolError(
+            f"protocol official: none of the {len(keys)} labelled utterances is of the test part; its labels may not "
+            "be public: --set protocol.options.tested=dev tests on the development part"
+        )
+    return [Fold(train, dev, test) if tested == "test" else Fold(train, (), dev)]
 
 
 def fixed(manifest: pd.DataFrame, file: str) -> list[Fold]:

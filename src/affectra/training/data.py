@@ -16,6 +16,7 @@ from affectra.errors import CorpusError
 from affectra.features.cache import load_frames
 from affectra.features.normalization import GROUPED, Statistics, measure
 from affectra.models.recognizer import Recognizer
+from affectra.specification import stack_segments
 from affectra.training.seeds import derive_seed
 
 UNKNOWN = -1  # a target or domain that nobody knows; every loss leaves it out
@@ -78,7 +79,7 @@ class Batch(NamedTuple):
     """Utterances of a step; the labelled ones come first.
 
     Attributes:
-        segments: (segment, input_frames, feature), those of all utterances one after the other.
+        segments: (segment, time, feature), those of all utterances one after the other.
         n_frames: (segment,), real frames.
         n_segments: (utterance,), how many segments each has.
         targets: (labelled utterance,), class indices.
@@ -130,7 +131,7 @@ def domain_indices(names: Sequence[str], utterances: Sequence[Utterance]) -> dic
 class Item(NamedTuple):
     """One utterance, or one segment of it, on its way into a `Batch`."""
 
-    segments: npt.NDArray[np.float32]
+    segments: list[npt.NDArray[np.float32]]
     n_frames: list[int]
     utterance: Utterance
     owner: int
@@ -176,7 +177,7 @@ class SegmentDataset(Dataset[Item]):
             frames = frames[first : starts[-1] + grid.segment_frames]
         values = normalization.of_utterance(frames, self.groups.get(utterance.key))
         cuts = [grid.cut(values, start - first) for start in starts]
-        return Item(np.stack([cut for cut, _ in cuts]), [n for _, n in cuts], utterance, i)
+        return Item([cut for cut, _ in cuts], [n for _, n in cuts], utterance, i)
 
 
 class Collate:
@@ -193,7 +194,7 @@ class Collate:
         """Labelled items come first, as the sampler gives them."""
         labelled = [item.utterance for item in items if isinstance(item.utterance, Example)]
         return Batch(
-            segments=torch.from_numpy(np.concatenate([item.segments for item in items])),
+            segments=torch.from_numpy(stack_segments([segment for item in items for segment in item.segments])),
             n_frames=torch.tensor([n for item in items for n in item.n_frames]),
             n_segments=torch.tensor([len(item.n_frames) for item in items]),
             targets=torch.tensor([example.target for example in labelled]),

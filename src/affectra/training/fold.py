@@ -13,13 +13,13 @@ import pandas as pd
 import torch
 from safetensors.numpy import save_file
 
-from affectra.config import Stage, TrainingPlan
 from affectra.errors import AffectraError, ConfigError
 from affectra.features.normalization import Statistics
 from affectra.files import atomic_path, write_json
 from affectra.models import is_fitted_at_once
 from affectra.models.recognizer import Recognizer, load_checkpoint, save_checkpoint
 from affectra.models.vectors import Vectors
+from affectra.recipe import Stage, TrainingPlan
 from affectra.segments import pool_segments
 from affectra.specification import Specification
 from affectra.training.data import UNKNOWN, Example, SegmentDataset, Utterance, group_statistics, test_loader

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from affectra.config import Schedule, TrainingPlan
 from affectra.errors import ConfigError
 from affectra.metrics import unweighted_average_recall
 from affectra.models.recognizer import Recognizer
+from affectra.recipe import Schedule, TrainingPlan
 from affectra.registry import check_options, unknown_name
 from affectra.segments import pool_segments
 from affectra.training.data import UNKNOWN, Batch
@@ -35,6 +35,11 @@ def check_training(plan: TrainingPlan) -> None:
             f"unlabelled_batch_size: found {plan.unlabelled_batch_size}, and objective {plan.objective.name} learns "
             "nothing from utterances without a label; set it to 0, or choose another objective"
         )
+    check_optimizer(plan)
+
+
+def check_optimizer(plan: TrainingPlan) -> None:
+    """Raise a `ConfigError` for an unknown optimizer or option."""
     if plan.optimizer.name not in OPTIMIZERS:
         raise ConfigError(unknown_name("optimizer", plan.optimizer.name, OPTIMIZERS))
     constructor: Any = OPTIMIZERS[plan.optimizer.name]
@@ -66,30 +71,16 @@ def learning_rate_factor(schedule: Schedule, epoch: int, n_epochs: int) -> float
     return 1.0
 
 
-class Training(pl.LightningModule):
-    """A recogniser under an objective.
-
-    On a dev part, where there is one, the loss and UA are those of utterances (segments pooled).
+class Scheduled(pl.LightningModule):
+    """What every training has in common: the recipe's optimizer, and its rate in each epoch.
 
     Args:
-        recognizer: what is trained.
-        objective: what its loss is; see `affectra.training.objectives`.
         plan: the recipe's training part.
     """
 
-    def __init__(self, recognizer: Recognizer, objective: nn.Module, plan: TrainingPlan) -> None:
+    def __init__(self, plan: TrainingPlan) -> None:
         super().__init__()
-        self.recognizer = recognizer
-        self.objective = objective
         self.plan = plan
-        self._dev: list[tuple[Tensor, Tensor, Tensor]] = []
-
-    def train(self, mode: bool = True) -> "Training":
-        """As of any module, but frozen parts stay in evaluation mode, their statistics too."""
-        super().train(mode)
-        for part in self.plan.freeze:
-            self.recognizer.network.get_submodule(part).eval()
-        return self
 
     def configure_optimizers(self) -> Optimizer:
         """The recipe's optimizer; its rate is set anew each epoch, so that no schedule state needs saving."""
@@ -108,6 +99,31 @@ class Training(pl.LightningModule):
         for group in optimizer.param_groups:
             group["lr"] = group["initial_lr"] * factor
         self.log("lr", optimizer.param_groups[0]["lr"])
+
+
+class Training(Scheduled):
+    """A recogniser under an objective.
+
+    On a dev part, where there is one, the loss and UA are those of utterances (segments pooled).
+
+    Args:
+        recognizer: what is trained.
+        objective: what its loss is; see `affectra.training.objectives`.
+        plan: the recipe's training part.
+    """
+
+    def __init__(self, recognizer: Recognizer, objective: nn.Module, plan: TrainingPlan) -> None:
+        super().__init__(plan)
+        self.recognizer = recognizer
+        self.objective = objective
+        self._dev: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    def train(self, mode: bool = True) -> "Training":
+        """As of any module, but frozen parts stay in evaluation mode, their statistics too."""
+        super().train(mode)
+        for part in self.plan.freeze:
+            self.recognizer.network.get_submodule(part).eval()
+        return self
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The objective's loss of a batch."""

@@ -15,11 +15,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from affectra.config import TrainingPlan
 from affectra.errors import CheckpointError, ConfigError
 from affectra.features.normalization import Statistics
 from affectra.files import atomic_path
 from affectra.models.recognizer import Recognizer, save_checkpoint
+from affectra.recipe import TrainingPlan
 from affectra.specification import Specification
 from affectra.training.data import (
     Collate,
@@ -99,8 +99,8 @@ def train_stage(job: StageJob, groups: Mapping[str, Statistics]) -> None:
     objective = _objective(job.plan, recognizer, collate, dataset)
     watched = job.dev if not is_of_segments(job.plan.objective.name) else ()
     dev = SegmentDataset(watched, recognizer, False, groups, together) if watched else None
-    _fit(
-        _trainer(job),
+    fit(
+        trainer(job.plan, job.folder, job.seed, job.fold, job.name),
         Training(recognizer, objective, job.plan),
         training_loader(dataset, batches, collate),
         test_loader(dev, job.plan.batch_size) if dev else None,
@@ -152,12 +152,19 @@ def _objective(plan: TrainingPlan, recognizer: Recognizer, collate: Collate, dat
     return objective
 
 
-def _trainer(job: StageJob) -> pl.Trainer:
+def trainer(plan: TrainingPlan, folder: Path, *place: int | str) -> pl.Trainer:
+    """What runs a training and keeps its history and resume state.
+
+    Args:
+        plan: the recipe's training part.
+        folder: where they go.
+        place: seed, fold and stage, which every random stream derives from.
+    """
     for name in ("lightning.pytorch", "lightning.fabric"):  # advertisements; its warnings and errors stay
         logging.getLogger(name).setLevel(logging.WARNING)
     return pl.Trainer(
-        max_epochs=job.plan.epochs,
-        precision=job.plan.precision,
+        max_epochs=plan.epochs,
+        precision=plan.precision,
         accelerator="auto",
         devices=1,
         deterministic="warn",
@@ -169,14 +176,15 @@ def _trainer(job: StageJob) -> pl.Trainer:
         plugins=[SafetensorsCheckpointIO()],
         callbacks=[
             *([RichProgressBar(console_kwargs={"stderr": True})] if sys.stderr.isatty() else []),
-            EpochSeeds(job.seed, job.fold, job.name),
-            History(job.folder / "history.csv"),
-            ResumeState(job.folder / "resume" / "last.safetensors"),
+            EpochSeeds(*place),
+            History(folder / "history.csv"),
+            ResumeState(folder / "resume" / "last.safetensors"),
         ],
     )
 
 
-def _fit(trainer: pl.Trainer, module: Training, batches: object, dev: object, state: Path) -> None:
+def fit(trainer: pl.Trainer, module: pl.LightningModule, batches: object, dev: object, state: Path) -> None:
+    """Train to the end, going on from the resume state where there is one."""
     with warnings.catch_warnings():
         # Segments are views of memory maps: workers would cost more than they bring.
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")

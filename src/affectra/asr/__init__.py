@@ -1,0 +1,1 @@
+"""Speech to text: recognisers, word errors, forced alignment, and text as a recogniser would have spoilt it."""

@@ -1,0 +1,136 @@
+"""The report of a run over time-continuous labels: an HTML page, and the same as Markdown, in the shell of all runs."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from affectra.continuous_evaluation import recording_scores
+from affectra.continuous_pictures import curves, mean_known, timelines
+from affectra.continuous_predictions import read_frames
+from affectra.errors import CheckpointError
+from affectra.files import read_json
+from affectra.pages import fraction, write_pages
+from affectra.report import common_facts, folds_of, paper_text, with_conditions
+from affectra.run_files import NEEDED, Run, read_run
+from affectra.traces.postprocessing import PostProcessing
+
+CONTINUOUS = {
+    **NEEDED,
+    "scores.json": (*(key for key in NEEDED["scores.json"] if key != "confusion"), "dimensions", "n_frames"),
+}
+TREATMENT = "traces.json"  # of a fold: {"delay_s": {dimension: s}, "postprocessing": PostProcessing.to_json() or null}
+N_RECORDINGS = 40  # rows of the table; more are said to be left out
+TITLES = {
+    "ccc": "CCC",
+    "ccc_avec": "CCC, formula of AVEC",
+    "ccc_per_recording": "CCC, mean over recordings",
+    "pearson": "Pearson's correlation",
+    "rmse": "RMSE",
+}
+
+
+def write_continuous_report(folder: str | Path) -> Path:
+    """Write report.html, report.md and figures/*.png into a run directory, each atomically.
+
+    Args:
+        folder: the run directory, with recipe.yaml, environment.json, scores.json (of `evaluate_continuous`) and
+            predictions.csv (of `write_frames`); of its folds what there is: history.csv and traces.json, what was
+            fitted on the dev part.
+
+    Returns:
+        The path of report.html.
+
+    Raises:
+        CheckpointError: a file of the run is missing or not readable, by its name.
+    """
+    run = read_run(folder, CONTINUOUS, read_frames)
+    recordings = recording_scores(run.predictions, run.scores["dimensions"])
+    sections = [*timelines(run, recordings), *curves(run)]
+    return write_pages(run.folder, "report", _facts(run, recordings), sections, template="continuous")
+
+
+def continuous_summary(scores: Mapping[str, Any]) -> str:
+    """The result of a run in one line, from the content of scores.json.
+
+    Example:
+        >>> continuous_summary({
+        ...     "metrics": {"ccc": {"arousal": 0.5123, "valence": None}, "mean_ccc": 0.5123},
+        ...     "interval": {"mean_ccc": [0.451, 0.574]}, "n_folds": 8, "n_seeds": 1, "complete": True, "leaks": [],
+        ...     "folds_done": "8/8", "synthetic": True, "normalization": {"mode": "none", "transductive": False},
+        ...     "protocol": {"name": "loso", "speaker_independent": True},
+        ... })
+        'CCC 0.512 [0.45, 0.57] (arousal 0.512, valence n/a), 8 folds, loso, speaker-independent, synthetic'
+    """
+    interval = scores["interval"]["mean_ccc"]
+    each = ", ".join(f"{name} {fraction(value)}" for name, value in scores["metrics"]["ccc"].items())
+    bounds = f" [{interval[0]:.2f}, {interval[1]:.2f}]" if interval else ""
+    return with_conditions([f"CCC {fraction(scores['metrics']['mean_ccc'])}{bounds} ({each})"], scores)
+
+
+def _facts(run: Run, recordings: Mapping[str, Mapping[str, float | None]]) -> dict[str, Any]:
+    """Everything the templates show; numbers are formatted there."""
+    means = {name: mean_known(scores) for name, scores in recordings.items()}
+    scored = sorted((mean, name) for name, mean in means.items() if mean is not None)
+    speakers = run.scores["per_speaker"]
+    return {
+        **common_facts(run),
+        "summary": continuous_summary(run.scores),
+        "dimensions": run.scores["dimensions"],
+        "headline": list(_headline(run)),
+        "agreement": TITLES,
+        "folds": folds_of(run),
+        "probes": [],
+        "speakers": sorted(speakers.items(), key=lambda item: (item[1]["mean_ccc"] or 0.0, item[0])),
+        "recordings": [(name, mean, recordings[name]) for mean, name in scored[:N_RECORDINGS]],
+        "n_recordings": len(scored),
+        "n_unscored": len(means) - len(scored),
+        "treatments": list(_treatments(run)),
+    }
+
+
+def _headline(run: Run) -> Iterator[dict[str, Any]]:
+    """A row a dimension, then their mean."""
+    metrics, interval, paper = run.scores["metrics"], run.scores["interval"], run.scores["paper"]["ccc"]
+    for name in run.scores["dimensions"]:
+        yield {
+            "title": name,
+            "interval": interval["ccc"][name],
+            "mean_over_folds": run.scores["mean_over_folds"]["ccc"][name],
+            "paper": paper_text(run.recipe["paper"], f"ccc_{name}", paper.get(name) is not None),
+            **{key: metrics[key][name] for key in TITLES},
+        }
+    yield {
+        "title": "mean",
+        "interval": interval["mean_ccc"],
+        "mean_over_folds": run.scores["mean_over_folds"]["mean_ccc"],
+        "paper": "",
+        **{key: mean_known(metrics[key]) for key in TITLES},
+    }
+
+
+def _treatments(run: Run) -> Iterator[dict[str, Any]]:
+    """What was fitted on the dev part of each fold, a row a dimension; nothing where no fold says it.
+
+    Raises:
+        CheckpointError: a fold's traces.json is not one.
+    """
+    for fold in run.scores["per_fold"]:
+        path = run.fold_folder(fold["seed"], fold["fold"]) / TREATMENT
+        if not path.is_file():
+            continue
+        try:
+            content = read_json(path)
+        except ValueError as error:
+            raise CheckpointError(f"{path}: not readable: {str(error).splitlines()[0]}") from error
+        if not isinstance(content, dict) or not isinstance(content.get("delay_s"), dict):
+            raise CheckpointError(f"{path}: delay_s is missing; expected the delay of each dimension, s")
+        found = content.get("postprocessing")
+        fitted = PostProcessing.from_json(found, str(path)).by_dimension if found else {}
+        for name in run.scores["dimensions"]:
+            yield {
+                "seed": fold["seed"],
+                "fold": fold["fold"],
+                "dimension": name,
+                "delay_s": content["delay_s"].get(name),
+                "treatment": fitted.get(name),
+            }

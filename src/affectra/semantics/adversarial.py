@@ -1,0 +1,192 @@
+"""A map between two spaces of word vectors without a single known pair: a discriminator that the map must fool.
+
+The one training loop of its own in this package: two players take turns, which no trainer has a place for.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from affectra.errors import ConfigError
+from affectra.semantics.csls import N_NEIGHBOURS, translations, unit_vectors
+
+
+@dataclass(frozen=True)
+class AdversarialSettings:
+    """How both players learn; the values are those of Conneau et al. 2018 and their code unless said to be ours.
+
+    Attributes:
+        n_hidden: units of each of the discriminator's two layers; 2048 in the paper. Ours is less: it was made for
+            200,000 words, and a vocabulary of hundreds is learnt by heart.
+        n_epochs: epochs.
+        n_steps: mapping steps of an epoch; ours, in the paper 1,000,000 words.
+        n_discriminator_steps: of the discriminator before each of the map's.
+        batch_size: words of each space in a step.
+        learning_rate: of both players' SGD.
+        decay: what the map's learning rate is multiplied by after an epoch.
+        shrink: and by this once the criterion is below its best for the second time and each time from then on.
+        input_dropout: share of the discriminator's inputs that are dropped while it learns.
+        smoothing: what the labels 1 and 0 are moved towards each other.
+        n_most_frequent: words of each space that the discriminator sees; at most as many as there are.
+        orthogonality: beta, how far each step draws the map towards an orthogonal one; see `orthogonalized`.
+    """
+
+    n_hidden: int = 512
+    n_epochs: int = 20
+    n_steps: int = 500
+    n_discriminator_steps: int = 5
+    batch_size: int = 32
+    learning_rate: float = 0.1
+    decay: float = 0.98
+    shrink: float = 0.5
+    input_dropout: float = 0.1
+    smoothing: float = 0.1
+    n_most_frequent: int = 75_000
+    orthogonality: float = 0.001
+
+
+@dataclass(frozen=True)
+class AdversarialStart:
+    """What came of it.
+
+    Attributes:
+        matrix: W (dim, dim) of the best epoch, y = W x.
+        criterion: of each epoch, see `selection_criterion`.
+        best_epoch: from 1 on; 0 if the identity was never surpassed.
+    """
+
+    matrix: np.ndarray
+    criterion: tuple[float, ...]
+    best_epoch: int
+
+
+def orthogonalized(matrix: Tensor, strength: float) -> Tensor:
+    """A step towards the nearest orthogonal matrix: (1 + beta) W - beta W W^T W (Cissé et al. 2017)."""
+    return (1 + strength) * matrix - strength * matrix @ (matrix.T @ matrix)
+
+
+def selection_criterion(mapped: np.ndarray, target: np.ndarray, n_most: int = 10_000) -> float:
+    """How good a map is, without a dictionary: mean cosine of the most frequent words and what they translate to.
+
+    The translations are those of CSLS (Conneau et al. 2018, unsupervised model selection).
+
+    Args:
+        mapped: (source word, dim), by frequency, in the target space.
+        target: (target word, dim), by frequency.
+        n_most: source words that count.
+    """
+    mapped, target = unit_vectors(mapped[:n_most]), unit_vectors(target)
+    found = translations(mapped, target, N_NEIGHBOURS)
+    return float((mapped * target[found]).sum(1).mean())
+
+
+class Discriminator(nn.Sequential):
+    """Tells mapped source words from target words: (word, dim) -> (word,) logits, positive for source.
+
+    Args:
+        n_dimensions: of the word vectors.
+        n_hidden: units of each of the two hidden layers.
+        input_dropout: share of inputs dropped in training.
+    """
+
+    def __init__(self, n_dimensions: int, n_hidden: int, input_dropout: float) -> None:
+        super().__init__(
+            nn.Dropout(input_dropout),
+            nn.Linear(n_dimensions, n_hidden),
+            nn.LeakyReLU(0.2),
+            nn.Linear(n_hidden, n_hidden),
+            nn.LeakyReLU(0.2),
+            nn.Linear(n_hidden, 1),
+            nn.Flatten(0),
+        )
+
+
+class _Game:
+    """Both players, their optimizers and the words they draw."""
+
+    def __init__(self, source: Tensor, target: Tensor, settings: AdversarialSettings, seed: int) -> None:
+        self.settings = settings
+        n_most = min(settings.n_most_frequent, len(source), len(target))
+        self.source, self.target = source[:n_most], target[:n_most]
+        self.generator = torch.Generator().manual_seed(seed)
+        n_dimensions = source.shape[1]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.discriminator = Discriminator(n_dimensions, settings.n_hidden, settings.input_dropout)
+        self.matrix = torch.eye(n_dimensions, requires_grad=True)
+        self.map_optimizer = torch.optim.SGD([self.matrix], settings.learning_rate)
+        self.optimizer = torch.optim.SGD(self.discriminator.parameters(), settings.learning_rate)
+        is_source = torch.arange(2 * settings.batch_size) < settings.batch_size
+        self.labels = torch.where(is_source, 1 - settings.smoothing, settings.smoothing)
+
+    def batch(self) -> Tensor:
+        """Mapped source words, then target words: (2 * batch_size, dim)."""
+        size = (self.settings.batch_size,)
+        source = torch.randint(len(self.source), size, generator=self.generator)
+        target = torch.randint(len(self.target), size, generator=self.generator)
+        return torch.cat([self.source[source] @ self.matrix.T, self.target[target]])
+
+    def discriminator_step(self) -> None:
+        """The discriminator learns to tell the spaces apart."""
+        self.discriminator.train()
+        loss = nn.functional.binary_cross_entropy_with_logits(self.discriminator(self.batch().detach()), self.labels)
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+
+    def mapping_step(self) -> None:
+        """The map learns to make both look alike, and is drawn back towards an orthogonal one."""
+        self.discriminator.eval()
+        loss = nn.functional.binary_cross_entropy_with_logits(self.discriminator(self.batch()), 1 - self.labels)
+        self.map_optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.map_optimizer.step()
+        with torch.no_grad():
+            self.matrix.copy_(orthogonalized(self.matrix, self.settings.orthogonality))
+
+
+def adversarial_start(
+    source: np.ndarray, target: np.ndarray, *, settings: AdversarialSettings | None = None, seed: int = 0
+) -> AdversarialStart:
+    """Learn W from both spaces' shapes alone (Conneau et al. 2018); the epoch best by `selection_criterion` counts.
+
+    L_D = -mean log P(source | W s) - mean log P(target | t); the map minimises the same with the labels exchanged.
+    It succeeds or fails as a whole, and by chance of the seed: look at the criterion, or at a few seeds.
+
+    Args:
+        source: (source word, dim), by frequency.
+        target: (target word, dim), by frequency.
+        settings: how both players learn.
+        seed: of the discriminator's weights and of the words drawn.
+
+    Raises:
+        ConfigError: spaces of different size.
+    """
+    settings = settings or AdversarialSettings()
+    if source.shape[1] != target.shape[1]:
+        raise ConfigError(f"adversarial start: vectors have {source.shape[1]} and {target.shape[1]} dimensions")
+    scale = source.shape[1] ** 0.5  # inputs of variance one: with unit vectors of many dimensions little is learnt
+    game = _Game(
+        torch.from_numpy(unit_vectors(source) * scale), torch.from_numpy(unit_vectors(target) * scale), settings, seed
+    )
+    best, best_epoch, history, has_fallen = game.matrix.detach().clone(), 0, [], False
+    best_value = -np.inf
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed + 1)  # of dropout
+        for epoch in range(1, settings.n_epochs + 1):
+            for _ in range(settings.n_steps):
+                for _ in range(settings.n_discriminator_steps):
+                    game.discriminator_step()
+                game.mapping_step()
+            value = selection_criterion(source @ game.matrix.detach().numpy().T, target)
+            history.append(value)
+            rate = game.map_optimizer.param_groups[0]
+            rate["lr"] *= settings.decay
+            if value < best_value:
+                rate["lr"] *= settings.shrink if has_fallen else 1.0
+                has_fallen = True
+            else:
+                best, best_epoch, best_value = game.matrix.detach().clone(), epoch, value
+    return AdversarialStart(best.numpy().astype(np.float64), tuple(history), best_epoch)

@@ -1,0 +1,1 @@
+"""Text: words, word vectors and how they are learnt."""

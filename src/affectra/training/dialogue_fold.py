@@ -1,0 +1,247 @@
+"""One fold over dialogues: turns by modality, their context, the modalities together; each stage then frozen."""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from safetensors.numpy import load_file, save_file
+
+from affectra.errors import AffectraError
+from affectra.files import atomic_path, read_json, write_json
+from affectra.models.recognizer import Recognizer, load_checkpoint
+from affectra.recipe import Head, Modality
+from affectra.specification import Specification
+from affectra.training.data import Example, Utterance
+from affectra.training.head import HeadJob, apply_head, load_head, train_head
+from affectra.training.stage import StageJob, train_stage
+from affectra.training.turns import Dialogue, Vectors
+
+FORMAT = 1
+FILE = "dialogue.json"
+FUSION = "fusion"
+
+
+@dataclass(frozen=True)
+class ModalityJob:
+    """One modality of a fold.
+
+    Attributes:
+        name: "audio" or "text".
+        recipe: how its turns are recognised one by one.
+        specification: the recogniser to build.
+        train: turns to learn from, with their class.
+        dev: turns to watch.
+        heard: all turns that training meets, labelled or not, by key.
+        tested: all turns of the dialogues that are tested, by key; other words than `heard` where a recogniser's
+            transcripts are used in tests alone, none where the modality is withheld.
+    """
+
+    name: str
+    recipe: Modality
+    specification: Specification
+    train: tuple[Example, ...]
+    dev: tuple[Example, ...]
+    heard: Mapping[str, Utterance]
+    tested: Mapping[str, Utterance]
+
+
+@dataclass(frozen=True)
+class DialogueFoldJob:
+    """All that one fold of one seed needs; crosses to another process whole.
+
+    Attributes:
+        folder: seed-<s>/fold-<k> of the run directory.
+        seed: the run's seed.
+        fold: number of the fold.
+        classes: in the order of the scores.
+        facts: what dialogue.json says besides: task, synthetic, provenance.
+        modalities: each with its turns.
+        context: a network over the turns of one modality, or None.
+        fusion: a network over all modalities, or None.
+        train: dialogues with what training may hear of them.
+        dev: dialogues to watch; may be empty.
+        test: dialogues to predict, whole.
+        train_targets: class of the turns to learn from.
+        dev_targets: class of the turns to watch.
+        test_targets: class of the turns to score; seen only after training.
+        people: (corpus, speaker) of the turns that are learnt from or scored.
+        threads: of torch; part of the job since sums depend on it.
+    """
+
+    folder: Path
+    seed: int
+    fold: int
+    classes: tuple[str, ...]
+    facts: Mapping[str, object]
+    modalities: tuple[ModalityJob, ...]
+    context: Head | None
+    fusion: Head | None
+    train: tuple[Dialogue, ...]
+    dev: tuple[Dialogue, ...]
+    test: tuple[Dialogue, ...]
+    train_targets: Mapping[str, int]
+    dev_targets: Mapping[str, int]
+    test_targets: Mapping[str, int]
+    people: Mapping[str, tuple[str, str]]
+    threads: int
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the fold is finished: its predictions are written last."""
+        return (self.folder / "predictions.csv").is_file()
+
+    def run(self) -> None:
+        """Train the stages one after the other and predict the test part, going on from where it stopped.
+
+        Writes split.json, <modality>/ (a recogniser's checkpoint and the embeddings of the turns), <modality>-context/,
+        fusion/, dialogue.json, embeddings.safetensors and, last, predictions.csv.
+        """
+        if self.is_done:
+            return
+        torch.set_num_threads(self.threads)
+        self._write_split()
+        vectors: dict[str, _Found] = {}
+        for modality in self.modalities:
+            vectors[modality.name] = self._recognize(modality)
+            if self.context is not None:
+                vectors[modality.name] = self._put_in_context(modality.name, self.context, vectors[modality.name])
+        last = vectors[self.modalities[0].name]
+        if self.fusion is not None:
+            last = self._head(FUSION, self.fusion, [vectors[modality.name] for modality in self.modalities])
+        write_json(
+            self.folder / FILE,
+            {
+                "format": FORMAT, **self.facts, "classes": list(self.classes),
+                "modalities": [modality.name for modality in self.modalities],
+                "context": self.context is not None, "fusion": self.fusion is not None,
+            },
+        )  # fmt: skip
+        self._write_predictions(last)
+        for state in self.folder.glob("**/resume"):
+            shutil.rmtree(state)
+
+    def _write_split(self) -> None:
+        names = {"train": self.train_targets, "dev": self.dev_targets, "test": self.test_targets}
+        split: dict[str, list[str]] = {name: list(targets) for name, targets in names.items()}
+        split["train_speakers"] = ["/".join(self.people[key]) if self.people[key][1] else "" for key in split["train"]]
+        split["train_truth"] = [self.classes[target] for target in self.train_targets.values()]
+        write_json(self.folder / "split.json", split)
+
+    def _recognize(self, modality: ModalityJob) -> "_Found":
+        """Train a modality's recogniser, and embed each turn once."""
+        folder = self.folder / modality.name
+        train_stage(
+            StageJob(
+                folder, modality.name, self.seed, self.fold, modality.specification, modality.recipe.training,
+                modality.train, modality.dev, (), None,
+            ),
+            {},
+        )  # fmt: skip
+        recognizer = load_checkpoint(folder)
+        heard = embed_turns(recognizer, modality.heard, folder / "heard")
+        same = modality.tested.keys() <= modality.heard.keys() and all(
+            modality.heard[key].frames == turn.frames for key, turn in modality.tested.items()
+        )
+        if not same:
+            return _Found(heard, embed_turns(recognizer, modality.tested, folder / "tested"))
+        own = modality.tested
+        probabilities = {key: heard.probabilities[key] for key in own}
+        return _Found(heard, _Turns(probabilities, {key: heard.embeddings[key] for key in own}))
+
+    def _put_in_context(self, name: str, head: Head, vectors: "_Found") -> "_Found":
+        return self._head(f"{name}-context", head, [vectors])
+
+    def _head(self, name: str, head: Head, vectors: Sequence["_Found"]) -> "_Found":
+        """Train a network over dialogues, and what it says of every turn."""
+        sizes = [found.size for found in vectors]
+        job = HeadJob(
+            self.folder / name, name, self.seed, self.fold, head, self.classes, self.train, self.dev,
+            {**self.train_targets, **self.dev_targets},
+        )  # fmt: skip
+        train_head(job, [found.heard.embeddings for found in vectors], sizes)
+        network = load_head(self.folder / name)
+        heard = apply_head(network, self.train, [found.heard.embeddings for found in vectors], sizes)
+        if not any(found.tested.embeddings for found in vectors):  # a modality that the test part lacks stays away
+            return _Found(_Turns(*heard), _Turns({}, {}))
+        tested = apply_head(network, self.test, [found.tested.embeddings for found in vectors], sizes)
+        return _Found(_Turns(*heard), _Turns(*tested))
+
+    def _write_predictions(self, found: "_Found") -> None:
+        rows = []
+        for key, target in self.test_targets.items():
+            if key not in found.tested.probabilities:  # a modality of its own, and this turn lacks it
+                continue
+            probabilities = found.tested.probabilities[key]
+            if not np.isfinite(probabilities).all():
+                raise AffectraError(f"{self.folder}: the scores of {key} are no numbers; look at its audio")
+            corpus, speaker = self.people[key]
+            rows.append(
+                {
+                    "utterance": key, "corpus": corpus, "speaker": speaker, "seed": self.seed, "fold": self.fold,
+                    "truth": self.classes[target], "predicted": self.classes[int(probabilities.argmax())],
+                    **{f"score_{name}": p for name, p in zip(self.classes, probabilities, strict=True)},
+                }
+            )  # fmt: skip
+        train = [found.heard.embeddings.get(key, np.zeros(found.size, np.float32)) for key in self.train_targets]
+        with atomic_path(self.folder / "embeddings.safetensors") as temporary:
+            tested = np.stack([found.tested.embeddings[str(row["utterance"])] for row in rows])
+            save_file({"embedding": tested, "train_embedding": np.stack(train)}, temporary)
+        with atomic_path(self.folder / "predictions.csv") as temporary:
+            pd.DataFrame(rows).to_csv(temporary, index=False, lineterminator="\n", na_rep="nan")
+
+
+class _Turns(NamedTuple):
+    """What a stage says of turns, by key."""
+
+    probabilities: Mapping[str, npt.NDArray[np.float64]]
+    embeddings: Vectors
+
+
+class _Found(NamedTuple):
+    """What a stage says of the turns that training hears, and of those of the tested dialogues."""
+
+    heard: _Turns
+    tested: _Turns
+
+    @property
+    def size(self) -> int:
+        return len(next(iter(self.heard.embeddings.values())))
+
+
+def embed_turns(recognizer: Recognizer, turns: Mapping[str, Utterance], path: Path) -> _Turns:
+    """What a recogniser says of each turn on its own; computed once and kept beside its checkpoint.
+
+    Args:
+        recognizer: of one modality.
+        turns: by key.
+        path: without suffix; <path>.safetensors has the arrays, <path>.json the keys of their rows.
+    """
+    kept = path.with_suffix(".safetensors")
+    if path.with_suffix(".json").is_file() and read_json(path.with_suffix(".json")) == list(turns):
+        stored = load_file(kept)
+        return _Turns(
+            dict(zip(turns, stored["probabilities"], strict=True)), dict(zip(turns, stored["embedding"], strict=True))
+        )
+    if torch.cuda.is_available():
+        recognizer.cuda()
+    found = {key: recognizer.recognize(turn.load()) for key, turn in turns.items()}
+    if found:
+        with atomic_path(kept) as temporary:
+            save_file(
+                {
+                    "probabilities": np.stack([output.probabilities for output in found.values()]),
+                    "embedding": np.stack([output.embedding for output in found.values()]),
+                },
+                temporary,
+            )
+        write_json(path.with_suffix(".json"), list(found))
+    return _Turns(
+        {key: output.probabilities for key, output in found.items()},
+        {key: output.embedding for key, output in found.items()},
+    )

@@ -1,0 +1,42 @@
+"""Which word is being said in each frame."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from affectra.semantics.spoken_words import SpokenWord
+
+SILENCE = -1
+
+
+def words_on_frames(words: Sequence[SpokenWord], n_frames: int, length_s: float) -> npt.NDArray[np.int64]:
+    """The word of each frame: the one that is being said in its middle.
+
+    Of words that overlap the later one is taken, which is the one that comes in (ours). A word so short that it is said
+    in no frame's middle has the frame in which its own middle lies, if no other word is there.
+
+    Args:
+        words: of an utterance.
+        n_frames: of the utterance.
+        length_s: of a frame.
+
+    Returns:
+        (frame,), index of a word, `SILENCE` where none is said.
+
+    Example:
+        >>> said = [SpokenWord("u", "so", 0.1, 0.3), SpokenWord("u", "a", 0.41, 0.44)]
+        >>> words_on_frames(said, 6, 0.1)
+        array([-1,  0,  0, -1,  1, -1])
+    """
+    middles = (np.arange(n_frames) + 0.5) * length_s
+    owners = np.full(n_frames, SILENCE)
+    order = sorted(range(len(words)), key=lambda i: (words[i].start_s, words[i].end_s))
+    spans = {i: np.searchsorted(middles, (words[i].start_s - 1e-9, words[i].end_s - 1e-9)) for i in order}
+    for i, (first, behind) in spans.items():
+        owners[first:behind] = i
+    for i, (first, behind) in spans.items():
+        nearest = int((words[i].start_s + words[i].end_s) / 2 / length_s)
+        if first == behind and nearest < n_frames and owners[nearest] == SILENCE:
+            owners[nearest] = i
+    return owners

@@ -1,0 +1,114 @@
+"""Runs over dialogues: turns by modality, their context, and the modalities together."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from affectra.calibration import write_calibration
+from affectra.corpora.utterance import Corpus, join_manifests
+from affectra.errors import ConfigError
+from affectra.evaluation import read_predictions
+from affectra.features import FRONT_ENDS
+from affectra.labels import TASKS, LabelledUtterances, map_labels
+from affectra.models import MODELS
+from affectra.models.recognizer import Recognizer
+from affectra.recipe import DialogueRecipe
+from affectra.registry import unknown_name
+from affectra.report import summary_line, write_report
+from affectra.training.fold import check_fitting
+from affectra.training.head import check_head
+from affectra.training.stage import check_network
+from affectra.units.classified import score, so_far
+from affectra.units.dialogue_jobs import MODALITIES, prepare, recipe_of, specification, spoken_turns
+from affectra.units.material import COLUMN, modality_of
+from affectra.units.planned import Plan
+from affectra.units.transcribed import check_transcripts
+
+__all__ = ["check", "check_fit", "facts", "finish", "label", "outline", "prepare", "score", "so_far", "summary_line"]
+
+
+def check(recipe: DialogueRecipe) -> None:
+    """Every name and option a recipe uses, before any corpus is read."""
+    if recipe.task not in TASKS:
+        raise ConfigError(unknown_name("task", recipe.task, TASKS))
+    for name, part in recipe.modalities.items():
+        if name not in MODALITIES:
+            raise ConfigError(unknown_name("modality", name, MODALITIES))
+        FRONT_ENDS.check_options(part.front_end.name, part.front_end.options)
+        if modality_of(part.front_end) != name:
+            raise ConfigError(
+                f"modalities.{name}: front end {part.front_end.name!r} takes {modality_of(part.front_end)}"
+            )
+        MODELS.check_options(part.model.name, part.model.options, also=("n_features", "n_classes"))
+        check_fitting(part.model.name, part.training)
+    for name in recipe.withheld:
+        if name not in recipe.modalities:
+            raise ConfigError(f"withheld: {unknown_name('modality', name, recipe.modalities)}")
+    if len(recipe.withheld) == len(recipe.modalities):
+        raise ConfigError("withheld: a test part without any modality has nothing to tell")
+    if (recipe.fusion is not None) != (len(recipe.modalities) > 1):
+        raise ConfigError("fusion: belongs to several modalities, and several modalities need it")
+    if recipe.transcripts is not None and "text" not in recipe.modalities:
+        raise ConfigError("transcripts: belong to the modality text, which this recipe has not")
+    if recipe.transcripts is not None:
+        check_transcripts(recipe.transcripts)
+    if recipe.context is not None:
+        check_head(recipe.context, 1)
+    if recipe.fusion is not None:
+        check_head(recipe.fusion, len(recipe.modalities))
+
+
+def label(corpora: Sequence[Corpus], recipe: DialogueRecipe) -> LabelledUtterances:
+    """The turns with a class that have at least one of the modalities; the others of their dialogues give context."""
+    manifest = join_manifests([corpus.manifest for corpus in corpora])
+    usable = np.zeros(len(manifest), bool)
+    for name in recipe.modalities:
+        usable |= (manifest[COLUMN[name]] != "").to_numpy()
+    if recipe.transcripts is not None:  # words come from the recording
+        usable |= (manifest["file"] != "").to_numpy()
+    if not usable.any():
+        raise ConfigError(f"{manifest['corpus'].iloc[0]}: no utterance has {' or '.join(recipe.modalities)}")
+    return map_labels(manifest[usable], recipe.task, recipe.only)
+
+
+def check_fit(plan: Plan) -> None:
+    """Raise a `ConfigError` unless the parts of each modality fit together."""
+    for part in recipe_of(plan).modalities.values():
+        check_network(Recognizer(specification(plan, part)).network, part.training)
+
+
+def outline(plan: Plan, n_processes: int) -> list[str]:
+    """The parts of the model, and how much conversation there is."""
+    del n_processes
+    recipe = recipe_of(plan)
+    turns = spoken_turns(plan)
+    lengths = turns.groupby("conversation").size()
+    n_labelled = len(plan.data.labelled.manifest)
+    lines = [
+        f"dialogues {len(lengths)}, {lengths.min()}-{lengths.max()} turns; {len(turns)} turns are heard, "
+        f"{n_labelled} of them have a class"
+    ]
+    for name, part in recipe.modalities.items():
+        recognizer = Recognizer(specification(plan, part))
+        n_parameters = sum(p.numel() for p in recognizer.parameters() if p.requires_grad)
+        lines.append(f"{name:<9} {part.front_end.name}, {part.model.name}, {n_parameters} parameters, "
+                     f"{part.training.epochs} epochs")  # fmt: skip
+    for name, head in (("context", recipe.context), ("fusion", recipe.fusion)):
+        if head is not None:
+            lines.append(f"{name:<9} {head.model.name}, {head.training.epochs} epochs")
+    return [*lines, f"training  {recipe.seeds} seed(s)"]
+
+
+def facts(plan: Plan) -> dict[str, Any]:
+    """What environment.json says of a run over dialogues."""
+    modes = {part.normalization for part in recipe_of(plan).modalities.values()}
+    return {"normalization": {"mode": "+".join(sorted(modes)), "transductive": False}, "adaptation": "none"}
+
+
+def finish(plan: Plan, scores: Mapping[str, Any], say: Callable[[str], None]) -> None:
+    """Calibrate for `predict` and write the report."""
+    del scores, say
+    predictions = read_predictions(plan.folder / "predictions.csv")
+    write_calibration(plan.folder, predictions, plan.data.labelled.classes)
+    write_report(plan.folder)

@@ -1,0 +1,118 @@
+"""A run about to start: its recipe, its data checked from end to end, and its directory."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from affectra.config import RecipeDocument
+from affectra.corpora.utterance import Corpus
+from affectra.files import read_json
+from affectra.labels import LabelledUtterances
+from affectra.leakage.findings import Audit
+from affectra.protocols import Splits
+from affectra.recipe import AnyRecipe
+
+
+@dataclass(frozen=True)
+class Data:
+    """The utterances of a run.
+
+    Attributes:
+        corpora: as opened; those that are learnt from and tested.
+        labelled: rows with a label.
+        pretraining: the corpora that are learnt from and never tested, as opened.
+        pretraining_labelled: their rows with a class; None where there are none.
+        splits: who is in which fold.
+        synthetic: whether some of the speech is synthetic.
+        promises: kinds that the folds keep apart; None where they are somebody else's and nobody knows.
+        audit: what the auditor says of the folds, without listening yet.
+        unexpected: where counts differ from the published ones, a line each.
+    """
+
+    corpora: tuple[Corpus, ...]
+    labelled: LabelledUtterances
+    pretraining: tuple[Corpus, ...]
+    pretraining_labelled: LabelledUtterances | None
+    splits: Splits
+    synthetic: bool
+    promises: frozenset[str] | None
+    audit: Audit
+    unexpected: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run about to start: its recipe, data and directory."""
+
+    document: RecipeDocument
+    data: Data
+    folder: Path
+
+    @property
+    def recipe(self) -> AnyRecipe:
+        """The checked recipe."""
+        return self.document.recipe
+
+    @property
+    def provenance(self) -> dict[str, object]:
+        """What a checkpoint says of where it comes from."""
+        return {
+            "recipe": self.recipe.name,
+            "corpora": [corpus.name for corpus in (*self.data.corpora, *self.data.pretraining)],
+            "protocol": self.data.splits.stamp(),
+        }
+
+    def fold_folder(self, seed: int, fold: int) -> Path:
+        """Where the files of one fold of one seed go."""
+        return self.folder / f"seed-{seed}" / f"fold-{fold}"
+
+
+class Job(Protocol):
+    """What a grid of folds runs; crosses to another process whole."""
+
+    @property
+    def is_done(self) -> bool:
+        """Whether its result is there."""
+
+    def run(self) -> None:
+        """Do it, going on from the resume state where there is one."""
+
+
+class FoldLike(Job, Protocol):
+    """A job that ends in the predictions of one fold of one seed."""
+
+    @property
+    def seed(self) -> int:
+        """The run's seed."""
+
+    @property
+    def fold(self) -> int:
+        """Number of the fold."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is left to do once the features are there.
+
+    Attributes:
+        first: jobs that folds start from.
+        folds: one job a fold and seed.
+        hashes: SHA-256 of what was heard, or read, of each utterance, by its name.
+        facts: what environment.json says of it besides.
+    """
+
+    first: tuple[Job, ...]
+    folds: tuple[FoldLike, ...]
+    hashes: Mapping[str, str]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+def n_threads(plan: Plan, n_processes: int) -> int:
+    """Threads of torch in each process; a resumed run keeps those it began with, since sums depend on them."""
+    environment = plan.folder / "environment.json"
+    if (plan.folder / "recipe.yaml").is_file() and environment.is_file():
+        return int(read_json(environment).get("threads", 1))
+    return max(1, torch.get_num_threads() // n_processes)  # as many as cores, or $OMP_NUM_THREADS
