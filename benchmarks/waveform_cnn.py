@@ -36,7 +36,7 @@ STEPS = {
     "the paper's, concat": (2205, 25, 300, {"fusion": "concat"}),
     "the released code's, 10 s": (2205, 5, 100, {"compat": "glam-imperial"}),
     "small, 16 kHz": (1600, 10, 100, SMALL),
-    "small, 8 kHz": (800, 10, 100, {**SMALL, "pools": (5, 5, 4)}),
+    "small, 8 kHz": (800, 10, 100, SMALL),
     "small, 64 features a frame": (64, 10, 100, {**SMALL, "acoustic": "frames"}),
 }
 

@@ -105,6 +105,13 @@ def test_what_is_kept_for_the_way_back_is_a_byte_a_window() -> None:
     assert n_bytes == output.numel()
 
 
+@pytest.mark.parametrize(("shape", "n_out", "kernel", "pool"), SETTINGS)
+def test_without_gradients_the_values_are_the_same(shape: tuple, n_out: int, kernel: int, pool: int) -> None:
+    leaves = inputs(shape, n_out, kernel)
+    with torch.no_grad():
+        torch.testing.assert_close(conv_relu_pool(*leaves, pool), one_after_another(*leaves, pool))
+
+
 def test_a_batch_of_none_has_a_gradient_of_zero() -> None:
     layer = ConvReluPool(1, 3, 8, 10)
     output = layer(torch.zeros(0, 20, 1))

@@ -71,8 +71,10 @@ def conv_relu_pool(x: Tensor, weight: Tensor, bias: Tensor, pool: int) -> Tensor
         (batch, ceil(time / pool), n_out), in the precision of the weights. Of equal values the first in a window has
         the gradient, as in `max_pool1d`. It can be differentiated once.
     """
+    learns = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (x, weight, bias))
     with torch.autocast(x.device.type, enabled=False):  # a maximum is as good as what it compares
-        result: Tensor = _ConvReluPool.apply(x.to(weight.dtype), weight, bias, pool)  # type: ignore[no-untyped-call]
+        x = x.to(weight.dtype)
+        result: Tensor = _ConvReluPool.apply(x, weight, bias, pool, learns)  # type: ignore[no-untyped-call]
     return result
 
 
@@ -86,14 +88,14 @@ class _ConvReluPool(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, pool: int) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, pool: int, learns: bool) -> Tensor:
         n_batch, n_steps, _ = x.shape
         n_out, _, kernel = weight.shape
         blocks = _Blocks(x, n_out, kernel, pool)
         band, offsets = _band(weight, blocks.group), bias.repeat(blocks.group)
         first_counts_most = torch.arange(pool, 0, -1, dtype=x.dtype, device=x.device)[:, None].repeat(1, n_out)
         output = x.new_empty(n_batch, blocks.n_windows, n_out)
-        places = torch.empty(output.shape if any(ctx.needs_input_grad) else 0, dtype=torch.uint8, device=x.device)
+        places = torch.empty(output.shape if learns else 0, dtype=torch.uint8, device=x.device)
         for items, windows in blocks:
             rows = blocks.rows(x, items, windows)
             full = blocks.full(len(rows))
@@ -103,7 +105,7 @@ class _ConvReluPool(torch.autograd.Function):
                 per_item[:, -1, n_steps - windows.stop * pool :] = -torch.inf
             best = output[items, windows]  # a view: what follows fills the output
             best.copy_(full.amax(1).view(best.shape))
-            if len(places):
+            if learns:
                 # 0 at a maximum and -1 elsewhere, so the largest key is that of the first maximum
                 full.sub_(best.reshape(-1, 1, n_out)).sign_()
                 keys = torch.add(first_counts_most, full, alpha=pool, out=full)
@@ -116,7 +118,7 @@ class _ConvReluPool(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor, Tensor, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor, Tensor, None, None]:
         x, weight, places = ctx.saved_tensors
         pool, (n_out, n_in, kernel) = ctx.pool, weight.shape
         blocks = _Blocks(x, n_out, kernel, pool)
@@ -135,7 +137,7 @@ class _ConvReluPool(torch.autograd.Function):
                 blocks.add_rows(into_x, full @ band.t(), items, windows)
         shifted = into_band.view(group + kernel - 1, n_in, group, n_out)
         into_weight = torch.stack([shifted[j : j + kernel, :, j] for j in range(group)]).sum(0)
-        return into_x, into_weight.permute(2, 1, 0), into_bias, None
+        return into_x, into_weight.permute(2, 1, 0), into_bias, None, None
 
 
 def _band(weight: Tensor, group: int) -> Tensor:
