@@ -20,6 +20,7 @@ VARIANTS = {
     "attention-cnn first_stride": ("attention-cnn", {**SMALL, "first_stride": 2}, 32),
     "attention-cnn li2018-cpu": ("attention-cnn", dict(load_recipe("li2018-cpu").recipe.model.options), 100),
     "leaf-cnn": ("leaf-cnn", {"channels": [4, 4, 6, 6, 8, 5], "n_embedding": 7}, 40),
+    "text-cnn": ("text-cnn", {"n_filters": 3, "n_embedding": 6}, 8),
     **{f"text-gru {p}": ("text-gru", {"n_hidden": 5, "n_embedding": 6, "pooling": p}, 8) for p in TOKENS},
 }
 

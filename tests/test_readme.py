@@ -13,12 +13,24 @@ from affectra.cli import main
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+ENGLISH = ("only.language=[en-US, en-GB]", "protocol.options.k=2", "protocol.options.dev=false")  # half the corpus
 QUICK = {
     "li2018-cpu": ["--set", "training.epochs=1", "--set", "model.options.channels=[4, 4, 4, 4]"],
     "gao2022-dann2-center-cpu": ["--set", "training.epochs=1"],
     "gao2021-cpu": ["--set", "training.epochs=1"],
     "voice-linear": ["--set", "augmentation.copies=1"],
-}
+    "conversation-words": ["--set", "modalities.text.training.epochs=1", "--set", "context.training.epochs=1"],
+    "dutta2022-cpu": [
+        word
+        for setting in (
+            "modalities.audio.training.epochs=1", "modalities.text.training.epochs=1", "context.training.epochs=1",
+            "modalities.audio.model.options.channels=[4, 4]", "fusion.training.epochs=1", *ENGLISH,
+        )
+        for word in ("--set", setting)
+    ],
+    "tzirakis2021-cpu": [word for setting in ("training.epochs=1", *ENGLISH) for word in ("--set", setting)],
+}  # fmt: skip
+MELD_COLUMNS = "Sr No.,Utterance,Speaker,Emotion,Sentiment,Dialogue_ID,Utterance_ID,Season,Episode,StartTime,EndTime"
 RAVDESS_WORDS = {"01": "neutral", "03": "happiness", "04": "sadness", "05": "anger"}
 NEMO_WORDS = ("neutral", "happiness", "sadness", "anger")
 
@@ -61,7 +73,30 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             gender = "female" if person == "01" else "male"
             lines.append(f"A{person}_{word}_1.wav\t{word}\tTak.\ttak\tA{person}\t{gender}\t30")
     (tmp_path / "NEMO" / "data.tsv").write_text("\n".join(lines) + "\n")
-    for name in ("CALLS/1.wav", "CALLS/2.wav", "ME/1.wav", "ME/2.wav", "ME/3.wav", "voice.wav"):
+    for part, n_dialogues in (("train", 6), ("dev", 2)):
+        (tmp_path / "MELD").mkdir(exist_ok=True)
+        turns = [MELD_COLUMNS]
+        for dialogue in range(n_dialogues):
+            for turn, (emotion, sentiment) in enumerate((("joy", "positive"), ("anger", "negative"))):
+                times = '"00:00:01,000","00:00:02,000"'
+                said = f'"So, {emotion}!",Speaker {turn},{emotion},{sentiment},{dialogue},{turn},1,1,{times}'
+                turns.append(f"{len(turns)},{said}")
+        (tmp_path / "MELD" / f"{part}_sent_emo.csv").write_text("\n".join(turns) + "\n")
+    two = np.stack([0.1 * rng.standard_normal(48_000) for _ in range(2)], axis=1)
+    soundfile.write(tmp_path / "CALL.wav", two, 16_000)
+    table = ["file,speaker,start,end,text,channel", "CALL.wav,caller,0,1.2,Good morning.,0"]
+    (tmp_path / "TURNS.csv").write_text("\n".join([*table, "CALL.wav,agent,1.2,2.9,Good morning to you!,1"]) + "\n")
+    for name in (
+        "A.wav",
+        "B.wav",
+        "C.wav",
+        "CALLS/1.wav",
+        "CALLS/2.wav",
+        "ME/1.wav",
+        "ME/2.wav",
+        "ME/3.wav",
+        "voice.wav",
+    ):
         voice(tmp_path / name)
     shutil.copy(tmp_path / "voice.wav", tmp_path / "RECORDING.m4a")  # what is inside decides
     (tmp_path / "voice.wav").rename(tmp_path / "RECORDING")

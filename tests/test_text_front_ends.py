@@ -1,6 +1,8 @@
 """Front ends of text: hashed words, word vectors of a file, and transformer encoders built from a configuration."""
 
+import json
 import logging
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,10 +14,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from affectra.errors import ConfigError
+from affectra.errors import CheckpointError, ConfigError
 from affectra.features.hashed_words import HashedWords
 from affectra.features.transformer_text import TransformerText
 from affectra.features.word_vector_frames import WordVectorFrames
+from affectra.files import read_json, write_json
+from affectra.models.recognizer import Recognizer, load_checkpoint, save_checkpoint
+from affectra.specification import Specification
 from affectra.text.word_vectors import WordVectors, write_word_vectors
 
 TEXTS = ["I don't know what you mean!", "Oh!", "", "Größe, Zażółć and supercalifragilisticexpialidocious <laughter>..."]
@@ -316,3 +321,35 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"pip install 'affectra\[text\]'"):
         TransformerText(model="bert-base-uncased")
+
+
+# Checkpoints of whole recognisers
+
+
+@pytest.mark.parametrize("name", ["word-vectors", "transformer-text"])
+def test_a_checkpoint_needs_nothing_but_its_folder(name: str, bert: str, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    if name == "word-vectors":
+        source.mkdir()
+        write_word_vectors(WordVectors(("good", "day"), np.eye(2, 6, dtype=np.float32)), source / "words.vec")
+        front_end: dict[str, Any] = {"name": name, "options": {"file": str(source / "words.vec")}}
+    else:
+        shutil.copytree(bert, source)
+        front_end = {"name": name, "options": {"model": str(source), "n_layers": 2, "fine_tune": True}}
+    segments = {"length_s": 0.02, "frames": None, "train_shift_s": 0.02, "test_shift_s": 0.02}
+    model = {"name": "text-gru", "options": {"n_hidden": 4, "n_embedding": 5}}
+    torch.manual_seed(0)
+    recognizer = Recognizer(Specification(model, front_end, "none", segments, "emotion", ("a", "b"), False)).eval()
+    frames = recognizer.front_end.frames("good day").numpy()
+    save_checkpoint(recognizer, tmp_path / "fold")
+    shutil.rmtree(source)
+    (tmp_path / "fold").rename(tmp_path / "moved")
+    again = load_checkpoint(tmp_path / "moved")
+    np.testing.assert_array_equal(again.front_end.frames("good day").numpy(), frames)
+    np.testing.assert_allclose(again.recognize(frames).probabilities, recognizer.recognize(frames).probabilities)
+    content = read_json(tmp_path / "moved" / "model.json")
+    assert str(tmp_path) not in json.dumps(content["front_end"]["assets"])
+    content["front_end"]["assets"] = {key: "../" + value for key, value in content["front_end"]["assets"].items()}
+    write_json(tmp_path / "moved" / "model.json", content)
+    with pytest.raises(CheckpointError, match="names files outside of its folder"):
+        load_checkpoint(tmp_path / "moved")

@@ -96,30 +96,33 @@ def read(
     *,
     start_s: float = 0.0,
     end_s: float | None = None,
+    channel: int | None = None,
     allow_truncated: bool = False,
     max_duration_s: float = math.inf,
 ) -> Recording:
     """Read a recording, or a stretch of it, as mono at one sample rate.
 
-    Channels are averaged, then resampled (soxr, high quality) to `n * sample_rate / source_rate` samples, rounded. Ogg,
-    opus, mp3 and all that PyAV reads are decoded from the start even for a stretch, since seeking in them changes the
-    samples. An mp3 of variable bit rate without a Xing header is read only as far as libsndfile estimates its length.
-    Of a file with several sound tracks the one is read that its author marked as default.
+    Channels are averaged, or one is taken, then resampled (soxr, high quality) to `n * sample_rate / source_rate`
+    samples, rounded. Ogg, opus, mp3 and all that PyAV reads are decoded from the start even for a stretch, since
+    seeking in them changes the samples. An mp3 of variable bit rate without a Xing header is read only as far as
+    libsndfile estimates its length. Of a file with several sound tracks the one is read that its author marked as
+    default.
 
     Args:
         path: file in one of the formats of `AUDIO_SUFFIXES`; the content decides, not the name.
         sample_rate: Hz of the result.
         start_s: where the stretch starts.
         end_s: where it ends; None or beyond the end: the end of the recording.
+        channel: this one alone, from 0 on; None: the mean of all.
         allow_truncated: read a WAV or AIFF file that is cut off, and flag it. A file of any other format is always
             read as far as it goes, and flagged where the cut shows.
         max_duration_s: refuse what is longer, as soon as the header or the samples decoded so far show it.
 
     Raises:
         AudioError: as `probe`; NaN or infinite samples; cut off (see `allow_truncated`); the stretch is empty or starts
-            beyond the end; nothing is left at `sample_rate`; longer than `max_duration_s`.
+            beyond the end; there is no such channel; nothing is left at `sample_rate`; longer than `max_duration_s`.
     """
-    stream = Blocks(Path(path), sample_rate, _BLOCK_S, allow_truncated, start_s, end_s, max_duration_s)
+    stream = Blocks(Path(path), sample_rate, _BLOCK_S, allow_truncated, start_s, end_s, max_duration_s, channel)
     samples = np.concatenate(list(stream))
     return Recording(samples, sample_rate, stream.flags)
 
@@ -168,9 +171,10 @@ class Blocks(Iterator[np.ndarray]):
         start_s: float = 0.0,
         end_s: float | None = None,
         max_duration_s: float = math.inf,
+        channel: int | None = None,
     ) -> None:
         self.flags: tuple[str, ...] = ()
-        self._steps = self._stream(path, sample_rate, block_s, allow_truncated, start_s, end_s, max_duration_s)
+        self._steps = self._stream(path, sample_rate, block_s, allow_truncated, start_s, end_s, max_duration_s, channel)
 
     def __next__(self) -> np.ndarray:
         return next(self._steps)
@@ -184,9 +188,11 @@ class Blocks(Iterator[np.ndarray]):
         start_s: float,
         end_s: float | None,
         max_duration_s: float,
+        channel: int | None,
     ) -> Iterator[np.ndarray]:
         place = _name(path)
         with _open(path) as (sound, info, cut_off):
+            taken = slice(None) if channel is None else _channel(info, channel)
             if info.truncated and not allow_truncated:
                 found = f"its header promises more than the {info.duration_s:.2f} s in it"
                 raise AudioError(f"{place}: truncated, {found}; fetch it again")
@@ -206,8 +212,8 @@ class Blocks(Iterator[np.ndarray]):
                     decoded += len(framed)
                     if decoded > most:
                         raise _too_long(place, max_duration_s)
-                    mono = _down_mix(framed, place)
-                    meter.add(framed, mono)
+                    mono = _down_mix(framed[:, taken], place)
+                    meter.add(framed[:, taken], mono)
                     yield mono
                 if decoded == 0:
                     found = f"from {start_s:g} s on, it has ended or" if start else ","
@@ -363,6 +369,16 @@ def _resampled(mono: Iterable[np.ndarray], source_rate: int, target_rate: int, p
         yield _finite(rest, place)
     if n_samples + len(rest) == 0:
         raise AudioError(f"{place}: too short, not one sample is left at {target_rate} Hz")
+
+
+def _channel(info: AudioInfo, channel: int) -> slice:
+    """One channel, as a slice of all."""
+    if not 0 <= channel < info.n_channels:
+        there = (
+            "is one, number 0" if info.n_channels == 1 else f"are {info.n_channels}, from 0 to {info.n_channels - 1}"
+        )
+        raise AudioError(f"{_name(info.path)}: no channel {channel}, there {there}")
+    return slice(channel, channel + 1)
 
 
 def _stretch(info: AudioInfo, start_s: float, end_s: float | None) -> tuple[int, int]:

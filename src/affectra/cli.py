@@ -460,13 +460,17 @@ def predict(
     out: Path | None = None,
     plot: Path | None = None,
     enrol: Path | None = None,
+    dialogue: Annotated[bool, Parameter(negative="")] = False,
+    channel: Annotated[list[str], Parameter(negative="")] = [],  # noqa: B006, cyclopts reads the default
+    asr: str | None = None,
 ) -> int:
     """Recognise emotion in recordings of any format and rate. Exit code 1 if a file could not be read.
 
     Parameters
     ----------
     audio
-        Files, or folders with recordings in them.
+        Files, or folders with recordings in them. With --dialogue the turns of a conversation in order, or a table of
+        turns (.csv, .tsv, .jsonl: file, speaker, start, end, text, channel) and perhaps the one recording they are of.
     model
         A shipped model's name, a run directory, a fold of one, or an exported model.
     format_
@@ -484,8 +488,19 @@ def predict(
         Draw into this .png, .svg or .pdf file; for several recordings a folder.
     enrol
         Folder with one person's own neutral recordings, three or more: adapt to that voice.
+    dialogue
+        What is given is a conversation, and the model one over dialogues.
+    channel
+        With --dialogue SPEAKER=CHANNEL: who is on which channel, left, right or a number from 0 on.
+    asr
+        With --dialogue what hears the words of turns without a transcript: pocketsphinx, hugging-face:MODEL or none.
     """
     from contextlib import ExitStack
+
+    if dialogue:
+        _refuse({"--timeline": timeline, "--plot": plot, "--enrol": enrol}, "does not go with --dialogue")
+        return _predict_conversations(audio, model, channel, asr, classes, abstain, format_, out)
+    _refuse({"--channel": channel, "--asr": asr}, "needs --dialogue")
 
     from affectra.audio import AUDIO_SUFFIXES
     from affectra.calibration import to_json
@@ -528,11 +543,75 @@ def predict(
     return 1 if n_failed else 0
 
 
+def _refuse(options: Mapping[str, Any], why: str) -> None:
+    """Raise a `ConfigError` for the first of these options that was given."""
+    from affectra.errors import ConfigError
+
+    for name, value in options.items():
+        if value:
+            raise ConfigError(f"{name} {why}; leave it out")
+
+
+def _predict_conversations(
+    given: Sequence[Path],
+    model: str,
+    channels: Sequence[str],
+    asr: str | None,
+    classes: str,
+    abstain: bool,
+    format_: str | None,
+    out: Path | None,
+) -> int:
+    """`predict --dialogue`; the exit code."""
+    from affectra.audio import AUDIO_SUFFIXES
+    from affectra.conversation import ConversationOutput, conversations_of, find_words, load, parse_channels
+
+    conversations = conversations_of(_recordings(given, AUDIO_SUFFIXES), parse_channels(channels))
+    turns = [turn for conversation in conversations for turn in conversation.turns]
+    recogniser = _introduced(load(model))
+    offered = recogniser.offered([name.strip() for name in classes.split(",") if name.strip()])
+    words = find_words(asr)
+    if "text" in recogniser.modalities and not all(turn.text for turn in turns):
+        _say(words.notice)
+    complaints: dict[str, None] = {}  # a recording that is missing is named once, not for each of its turns
+
+    def complain(message: str) -> None:
+        if message not in complaints:
+            _complain(message)
+        complaints[message] = None
+
+    files = list(dict.fromkeys(turn.file for turn in turns if turn.file is not None))
+    has_names = any(conversation.name for conversation in conversations)
+    n_heard = 0
+    with (
+        ConversationOutput(offered, files, has_names=has_names, format_=format_, out=out) as output,
+        _progress("recognising", is_shown=out is not None or not sys.stdout.isatty()) as progress,
+    ):
+
+        def advance() -> None:
+            nonlocal n_heard
+            n_heard += 1
+            progress(n_heard, len(turns))
+
+        for conversation in conversations:
+            for found in recogniser.recognize(
+                conversation, words=words, classes=offered, abstain=abstain, complain=complain, progress=advance
+            ):
+                output.write([{**found.as_row(), "dialogue": conversation.name}])
+    if out is not None:
+        _say(f"{out}: {len(turns)} turns of {len(conversations)} conversation(s)")
+    return 1 if complaints else 0
+
+
 def _load(name_or_dir: str) -> Any:
     """A model, and on stderr what it is."""
     from affectra.predict import load
 
-    model = load(name_or_dir)
+    return _introduced(load(name_or_dir))
+
+
+def _introduced(model: Any) -> Any:
+    """The model itself, and on stderr what it is."""
     licence = f", {model.licence}" if model.licence else ""
     _say(f"model: {model.name}{licence}{' (trained on synthetic speech)' if model.synthetic else ''}")
     return model

@@ -1,9 +1,9 @@
-"""Two runs on the same utterances: how much better is one, and would other speakers have said so too."""
+"""Two runs on the same utterances: how much better is one, and would other speakers, or dialogues, say so too."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ from affectra.statistics import (
 )
 
 METRICS = ("ua", "wa")
+By = Literal["speaker", "dialogue"]
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,8 @@ class Difference:
         a: of the one run, at utterance level over all folds, averaged over seeds.
         b: of the other.
         effect: a - b.
-        interval: of the effect, 95 %, by bootstrap over speakers; None with fewer than three.
-        p: two-sided, by exchanging the runs' predictions speaker by speaker.
+        interval: of the effect, 95 %, by bootstrap over speakers or dialogues; None with fewer than three.
+        p: two-sided, by exchanging the runs' predictions speaker by speaker, or dialogue by dialogue.
         p_holm: p corrected for the other comparisons of `compare_many`; None in a comparison alone.
     """
 
@@ -56,8 +57,10 @@ class Comparison:
         task: the task of both.
         n_utterances: that both tested.
         n_speakers: of these.
+        by: what is exchanged and drawn, speakers or dialogues.
+        n_groups: how many of them.
         n_seeds: of a and of b; a run's predictions are averaged over its seeds.
-        n_exchanges: that p counts; all there are up to 12 speakers.
+        n_exchanges: that p counts; all there are up to 12 groups.
         metrics: "ua" and "wa".
         notes: what a reader must know to judge it, a line each.
     """
@@ -67,6 +70,8 @@ class Comparison:
     task: str
     n_utterances: int
     n_speakers: int
+    by: By
+    n_groups: int
     n_seeds: tuple[int, int]
     n_exchanges: int
     metrics: dict[str, Difference]
@@ -79,12 +84,14 @@ class Comparison:
     def lines(self) -> list[str]:
         """The same for a reader."""
         seeds = "" if self.n_seeds == (1, 1) else f", {self.n_seeds[0]} and {self.n_seeds[1]} seed(s)"
-        all_of = "all " if self.n_speakers <= MAX_EXACT else ""
+        all_of = "all " if self.n_groups <= MAX_EXACT else ""
+        groups = "" if self.by == "speaker" else f" in {self.n_groups} dialogues"
         return [
             f"{self.a} against {self.b}: task {self.task}, {self.n_utterances} utterances of {self.n_speakers} "
-            f"speakers{seeds}",
+            f"speakers{groups}{seeds}",
             *(_line(name.upper(), difference) for name, difference in self.metrics.items()),
-            f"interval: bootstrap over speakers; p: {all_of}{self.n_exchanges} exchanges of both, speaker by speaker",
+            f"interval: bootstrap over {self.by}s; p: {all_of}{self.n_exchanges} exchanges of both, "
+            f"{self.by} by {self.by}",
             *(f"note: {note}" for note in self.notes),
         ]
 
@@ -101,11 +108,12 @@ def _signed(value: float) -> str:
 
 @dataclass(frozen=True)
 class _Run:
-    """A run as a comparison reads it: its scores.json and predictions.csv."""
+    """A run as a comparison reads it: its scores.json and predictions.csv, with the column `by`."""
 
     folder: Path
     scores: dict[str, Any]
     predictions: pd.DataFrame
+    by: By
 
     @property
     def n_seeds(self) -> int:
@@ -117,42 +125,45 @@ class _Run:
         return "" if self.scores["complete"] else f" (PARTIAL, {self.scores['folds_done']} folds)"
 
     def utterances(self) -> pd.DataFrame:
-        """corpus, speaker and truth by utterance, sorted; the first seed says it for all."""
+        """corpus, speaker, truth and `by` by utterance, sorted; the first seed says it for all."""
         table = self.predictions.drop_duplicates("utterance").set_index("utterance").sort_index()
-        return table[["corpus", "speaker", "truth"]]
+        return table[list(dict.fromkeys(["corpus", "speaker", "truth", self.by]))]
 
     def right(self, classes: Sequence[str]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-        """(speaker, class): utterances that are right, averaged over seeds, and utterances there are."""
-        groups, matrices = grouped_confusion(self.predictions, classes, ["seed", "corpus", "speaker"])
+        """(group, class): utterances that are right, averaged over seeds, and utterances there are."""
+        groups, matrices = grouped_confusion(self.predictions, classes, ["seed", "corpus", self.by])
         by_seed = matrices.reshape(self.n_seeds, len(groups) // self.n_seeds, *matrices.shape[1:])
         return np.diagonal(by_seed, axis1=2, axis2=3).mean(0), by_seed[0].sum(2)
 
 
-def compare(a: str | Path, b: str | Path) -> Comparison:
+def compare(a: str | Path, b: str | Path, *, by: By = "speaker") -> Comparison:
     """Compare two runs that tested the same utterances; positive effects speak for the first.
 
     Utterances of one speaker are not independent, so speakers are what is exchanged and drawn. UA and WA are linear in
-    what a run has right, so exchanging a speaker's predictions turns the sign of the speaker's part of the effect.
+    what a run has right, so exchanging a speaker's predictions turns the sign of the speaker's part of the effect. With
+    context the turns of a dialogue are not independent either, whoever says them: so dialogues may be exchanged and
+    drawn instead, which says nothing of other speakers than those that talk in them.
 
     Args:
         a: run directory.
         b: run directory.
+        by: exchange and draw speakers, or, of runs over dialogues, dialogues.
 
     Raises:
         CheckpointError: not a run, or the two are not of the same utterances, task and classes, or their speakers are
-            unknown or fewer than two.
+            unknown or fewer than two; or not over dialogues where these are asked for.
     """
-    return _compare(_read(a), _read(b))
+    return _compare(_read(a, by), _read(b, by))
 
 
-def compare_many(reference: str | Path, others: Sequence[str | Path]) -> list[Comparison]:
+def compare_many(reference: str | Path, others: Sequence[str | Path], *, by: By = "speaker") -> list[Comparison]:
     """Compare one run with several, p corrected for their number (Holm) for each metric; effects are reference - other.
 
     Raises:
         CheckpointError: as `compare`.
     """
-    first = _read(reference)
-    found = [_compare(first, _read(other)) for other in others]
+    first = _read(reference, by)
+    found = [_compare(first, _read(other, by)) for other in others]
     corrected = {name: holm([comparison.metrics[name].p for comparison in found]) for name in METRICS}
     return [
         replace(c, metrics={name: replace(c.metrics[name], p_holm=corrected[name][i]) for name in METRICS})
@@ -160,7 +171,7 @@ def compare_many(reference: str | Path, others: Sequence[str | Path]) -> list[Co
     ]
 
 
-def _read(folder: str | Path) -> _Run:
+def _read(folder: str | Path, by: By) -> _Run:
     folder = Path(folder)
     if not (folder / "scores.json").is_file():
         raise CheckpointError(f"{folder}: no scores.json here; expected a run directory with a finished fold or more")
@@ -177,7 +188,9 @@ def _read(folder: str | Path) -> _Run:
         check_predictions(predictions, needed["classes"])
     except CheckpointError as error:
         raise CheckpointError(f"{folder}: {error}") from error
-    run = _Run(folder, needed, predictions)
+    if by == "dialogue":
+        predictions = predictions.assign(dialogue=_dialogues(folder, predictions))
+    run = _Run(folder, needed, predictions, by)
     sizes = predictions.groupby("seed")["utterance"].nunique()
     if sizes.nunique() > 1 or sizes.iloc[0] != predictions["utterance"].nunique():
         raise CheckpointError(
@@ -185,6 +198,20 @@ def _read(folder: str | Path) -> _Run:
             f"({', '.join(f'seed {seed} {n}' for seed, n in sizes.items())}); finish it with --resume"
         )
     return run
+
+
+def _dialogues(folder: Path, predictions: pd.DataFrame) -> pd.Series:
+    """The dialogue of each row, from the split.json of its fold."""
+    dialogue_of: dict[str, str] = {}
+    for seed, fold in sorted(set(predictions[["seed", "fold"]].itertuples(index=False, name=None))):
+        path = folder / f"seed-{seed}" / f"fold-{fold}" / "split.json"
+        split = read_json(path) if path.is_file() else {}
+        if "test_dialogues" not in split:
+            raise CheckpointError(
+                f"{path}: says nothing of dialogues, which runs over dialogues do; compare by speaker"
+            )
+        dialogue_of |= dict(zip(split["test"], split["test_dialogues"], strict=True))
+    return predictions["utterance"].map(dialogue_of).fillna("")
 
 
 def _check_comparable(a: _Run, b: _Run) -> None:
@@ -209,18 +236,19 @@ def _check_comparable(a: _Run, b: _Run) -> None:
                 f"{pair}: {column} of {len(differs)} utterances differs, e.g. {key} is {of_a[column][key]!r} and "
                 f"{of_b[column][key]!r}; a paired test needs the same data"
             )
-    unknown = int((of_a["speaker"] == "").sum())
+    by = a.by
+    unknown = int((of_a[by] == "").sum())
     if unknown:
-        raise CheckpointError(f"{pair}: the speaker of {unknown} utterances is unknown; the test is over speakers")
-    if len(of_a[["corpus", "speaker"]].drop_duplicates()) < 2:
-        raise CheckpointError(f"{pair}: one speaker alone; the test is over speakers and needs two or more")
+        raise CheckpointError(f"{pair}: the {by} of {unknown} utterances is unknown; the test is over {by}s")
+    if len(of_a[["corpus", by]].drop_duplicates()) < 2:
+        raise CheckpointError(f"{pair}: one {by} alone; the test is over {by}s and needs two or more")
 
 
 def _compare(a: _Run, b: _Run) -> Comparison:
     _check_comparable(a, b)
     classes = a.scores["classes"]
     (right_a, counts), (right_b, _) = a.right(classes), b.right(classes)
-    n_speakers, totals = len(counts), counts.sum(0)
+    n_groups, totals = len(counts), counts.sum(0)
     intervals = difference_interval(right_a, right_b, counts)
     metrics = {}
     for name in METRICS:
@@ -229,18 +257,20 @@ def _compare(a: _Run, b: _Run) -> Comparison:
         metrics[name] = Difference(
             float(of_a.sum()), float(of_b.sum()), float(parts.sum()), intervals[name], exchange_test(parts)
         )
-    n_exchanges = 2**n_speakers if n_speakers <= MAX_EXACT else N_RANDOM
+    n_exchanges = 2**n_groups if n_groups <= MAX_EXACT else N_RANDOM
+    n_speakers = len(a.predictions[["corpus", "speaker"]].drop_duplicates())
     n_seeds = (a.n_seeds, b.n_seeds)
     n_utterances = int(totals.sum())
-    notes = tuple(_notes(a, b, n_speakers))
+    notes = tuple(_notes(a, b, n_groups))
     task = a.scores["task"]
     return Comparison(
-        str(a.folder), str(b.folder), task, n_utterances, n_speakers, n_seeds, n_exchanges, metrics, notes
-    )
+        str(a.folder), str(b.folder), task, n_utterances, n_speakers, a.by, n_groups, n_seeds, n_exchanges, metrics,
+        notes,
+    )  # fmt: skip
 
 
 def _parts(name: str, right: npt.NDArray[np.float64], totals: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """What each speaker adds to a metric: (speaker,); their sum is the metric."""
+    """What each speaker or dialogue adds to a metric: (group,); their sum is the metric."""
     parts: npt.NDArray[np.float64]
     if name == "wa":
         parts = right.sum(1) / totals.sum()
@@ -250,7 +280,7 @@ def _parts(name: str, right: npt.NDArray[np.float64], totals: npt.NDArray[np.int
     return parts
 
 
-def _notes(a: _Run, b: _Run, n_speakers: int) -> list[str]:
+def _notes(a: _Run, b: _Run, n_groups: int) -> list[str]:
     notes = []
     for run in (a, b):
         protocol = run.scores["protocol"]
@@ -266,7 +296,7 @@ def _notes(a: _Run, b: _Run, n_speakers: int) -> list[str]:
     if protocols[0]["hash"] != protocols[1]["hash"]:
         names = " and ".join(protocol["name"] for protocol in protocols)
         notes.append(f"their folds differ ({names}), so they learnt from different utterances")
-    smallest = 2 / 2**n_speakers
+    smallest = 2 / 2**n_groups
     if smallest > 0.05:
-        notes.append(f"with {n_speakers} speakers p cannot fall below {smallest:g}")
+        notes.append(f"with {n_groups} {a.by}s p cannot fall below {smallest:g}")
     return notes

@@ -82,6 +82,7 @@ def write_overview(runs: Sequence[Path], out: Path) -> Path:
     matrices = _matrices(named)
     facts = {
         "lines": [_line(name, run) for name, run in named.items()],
+        "has_transcripts": any("transcripts" in run.environment for run in named.values()),
         "matrices": matrices,
         "tables": list(_tables(named)),
         "deviations": DEVIATIONS,
@@ -112,6 +113,8 @@ def _line(name: str, run: Run) -> dict[str, Any]:
         "ua": scores["metrics"]["ua"],
         "interval": scores["interval"]["ua"],
         "wa": scores["metrics"]["wa"],
+        "weighted_f1": scores["metrics"]["weighted_f1"],
+        "word_error_rate": run.environment.get("transcripts", {}).get("word_error_rate"),
         "chance": 1 / len(scores["classes"]),
         "stamps": stamps(scores),
     }

@@ -90,7 +90,9 @@ def plan_run(
     splits = apply_protocol(chosen.name, labelled.manifest, chosen.options, everything=manifest)
     _check_tested(splits, labelled)
     promises = _promises(splits, manifest)
-    found = audit(splits.folds, labelled.manifest, promises=promises, labels="target")
+    found = audit(
+        splits.folds, labelled.manifest, promises=promises, labels="target" if labelled.classes else "arousal"
+    )
     refuse_leaks(found, document.recipe.allow_leak, chosen.name)
     unexpected = [] if document.recipe.only else compare_with_published(splits, labelled.manifest, document.recipe.task)
     if len(unexpected) > N_UNEXPECTED:  # a part of the corpus: every fold differs

@@ -206,12 +206,7 @@ class Model:
 
     def _calibrated(self, heard: "_Average") -> npt.NDArray[np.float64]:
         """Calibrated probabilities (class,) of a sound, of anyone's voice."""
-        if not np.isfinite(heard.probabilities).all():
-            raise CheckpointError(f"model {self.name}: its scores are no numbers; the weights are damaged")
-        space = self.calibration.space
-        if space is not None and space.means.shape[1] != len(heard.embedding):
-            raise CheckpointError(f"model {self.name}: its calibration.json belongs to another model; export it again")
-        return self.calibration.apply(heard.probabilities, self.calibration.distance(heard.embedding))
+        return calibrated(self.calibration, heard.probabilities, heard.embedding, self.name)
 
     def _prediction(
         self, heard: "_Average", start: float, flags: Sequence[str], offered: Sequence[str], abstain: bool
@@ -219,14 +214,12 @@ class Model:
         scores = self._calibrated(heard)
         if self.enrolment is not None:
             scores = self.enrolment.apply(scores)
-        scores = scores[[self.classes.index(name) for name in offered]]
-        scores = scores / scores.sum()
-        best = int(scores.argmax())
-        confidence = float(scores[best])
+        offers = scores_of(scores, self.classes, offered)
+        emotion = max(offers, key=offers.__getitem__)
         found = {*flags, *heard.flags}
         if self.calibration.is_out_of_domain(heard.embedding):
             found.add("out_of_domain")
-        unknown = abstain and (bool(found & NOTHING_TO_HEAR) or self.calibration.abstains(confidence))
+        unknown = abstain and (bool(found & NOTHING_TO_HEAR) or self.calibration.abstains(offers[emotion]))
         dimensions: dict[str, float | None] = {
             name: self.calibration.apply_binary(name, heard.sides[name]) if name in heard.sides else None
             for name in DIMENSIONS
@@ -234,9 +227,9 @@ class Model:
         return Prediction(
             start=start,
             end=start + heard.duration_s,
-            emotion=UNKNOWN if unknown else offered[best],
-            confidence=confidence,
-            scores={name: float(p) for name, p in zip(offered, scores, strict=True)},
+            emotion=UNKNOWN if unknown else emotion,
+            confidence=offers[emotion],
+            scores=offers,
             flags=tuple(sorted(found)),
             **dimensions,
         )
@@ -247,10 +240,67 @@ class Model:
         Raises:
             ConfigError: one the model does not have.
         """
-        for name in classes:
-            if name not in self.classes:
-                raise ConfigError(f"model {self.name}: " + unknown_name("class", name, self.classes))
-        return tuple(name for name in self.classes if not classes or name in classes)
+        return offered_classes(classes, self.classes, self.name)
+
+
+def calibrated(
+    calibration: Calibration, probabilities: npt.NDArray[np.float64], embedding: npt.NDArray[np.float32], name: str
+) -> npt.NDArray[np.float64]:
+    """Calibrated probabilities (class,) of what a model said.
+
+    Args:
+        calibration: the model's.
+        probabilities: (class,).
+        embedding: (feature,).
+        name: the model's, for messages.
+
+    Raises:
+        CheckpointError: they are no numbers, or the calibration is another model's.
+    """
+    if not np.isfinite(probabilities).all():
+        raise CheckpointError(f"model {name}: its scores are no numbers; the weights are damaged")
+    space = calibration.space
+    if space is not None and space.means.shape[1] != len(embedding):
+        raise CheckpointError(f"model {name}: its calibration.json belongs to another model; export it again")
+    return calibration.apply(probabilities, calibration.distance(embedding))
+
+
+def scores_of(
+    probabilities: npt.NDArray[np.float64], classes: Sequence[str], offered: Sequence[str]
+) -> dict[str, float]:
+    """Probabilities (class,) by the name of the classes offered, which sum to 1.
+
+    Example:
+        >>> scores_of(np.array([0.5, 0.25, 0.25]), ["a", "b", "c"], ["b", "c"])
+        {'b': 0.5, 'c': 0.5}
+    """
+    kept = probabilities[[classes.index(name) for name in offered]]
+    return {name: float(p) for name, p in zip(offered, kept / kept.sum(), strict=True)}
+
+
+def offered_classes(wanted: Sequence[str], classes: Sequence[str], name: str) -> tuple[str, ...]:
+    """The classes asked for, in the model's order; all when none is named.
+
+    Args:
+        wanted: by the user.
+        classes: the model's.
+        name: the model's, for messages.
+
+    Raises:
+        ConfigError: one the model does not have.
+    """
+    for one in wanted:
+        if one not in classes:
+            raise ConfigError(f"model {name}: " + unknown_name("class", one, classes))
+    return tuple(one for one in classes if not wanted or one in wanted)
+
+
+def length_flags(duration_s: float, spoken_s: float) -> list[str]:
+    """Of too_short and no_speech, what holds for a sound of which so much is speech."""
+    return [
+        *(["too_short"] if duration_s < SHORTEST_S else []),
+        *(["no_speech"] if spoken_s < min(LEAST_SPEECH_S, duration_s / 2) else []),
+    ]
 
 
 class _Average:
@@ -280,11 +330,7 @@ class _Average:
             for name in outputs[0].auxiliary
         }
         self.duration_s = sum(lengths) / rate
-        spoken_s = sum(spoken) / rate
-        self.flags = [
-            *(["too_short"] if self.duration_s < SHORTEST_S else []),
-            *(["no_speech"] if spoken_s < min(LEAST_SPEECH_S, self.duration_s / 2) else []),
-        ]
+        self.flags = length_flags(self.duration_s, sum(spoken) / rate)
 
 
 def _stretches(pieces: Iterable[Array], length: int, least: int) -> Iterator[Array]:
@@ -312,7 +358,7 @@ def load(name_or_dir: str | Path) -> Model:
     Raises:
         CheckpointError: no such model, or a damaged one.
     """
-    path = _folder_of(name_or_dir)
+    path = folder_of(name_or_dir)
     card = path / "MODEL_CARD.md"
     return Model(
         _recognizer(path),
@@ -336,7 +382,12 @@ def shipped_models() -> list[str]:
     return sorted(found.parent.name for found in SHIPPED.glob(f"*/{FILE}"))
 
 
-def _folder_of(name_or_dir: str | Path) -> Path:
+def folder_of(name_or_dir: str | Path) -> Path:
+    """The folder of a shipped model, or the one that is given.
+
+    Raises:
+        CheckpointError: there is no such folder.
+    """
     known = shipped_models()
     if name_or_dir in known:
         return SHIPPED / name_or_dir
@@ -353,12 +404,22 @@ def _recognizer(path: Path) -> Recognizes:
     has_weights = (path / "model.safetensors").is_file()
     if (path / GRAPH).is_file() and (find_spec("onnxruntime") is not None or not has_weights):
         return OnnxRecognizer(path)
-    from affectra.models.recognizer import checkpoint_folders, load_networks  # torch takes seconds to import
+    from affectra.models.dialogue_folds import dialogue_folders  # torch takes seconds to import
+    from affectra.models.recognizer import checkpoint_folders, load_networks
     from affectra.torch_recognizer import TorchRecognizer
 
     recognizers = [network for folder in checkpoint_folders(path) for network in load_networks(folder)]
     if not recognizers:
+        if any(dialogue_folders(path)):
+            raise CheckpointError(
+                f"{path}: a model of conversations, which hears no recording by itself; give the turns to `affectra "
+                "predict --dialogue`, or choose a model of utterances"
+            )
         raise CheckpointError(f"{path}: no finished fold here; expected seed-*/fold-*/{FILE} or {FILE}")
+    if getattr(recognizers[0].front_end, "modality", "audio") != "audio":
+        raise CheckpointError(
+            f"{path}: reads text and hears nothing; give its whole fold to `affectra predict --dialogue`"
+        )
     return TorchRecognizer(recognizers)
 
 

@@ -128,7 +128,8 @@ class Study(Strict):
     protocol: Component
     allow_leak: list[str] = []  # kinds of leakage that the protocol is known to have
     seeds: int = Field(gt=0)
-    variants: dict[str, dict[str, Any]] = {}  # name -> dotted key -> value; a run of each, side by side
+    variants: dict[Annotated[str, Field(pattern="^[a-z0-9][a-z0-9.-]*$")], dict[str, Any]] = {}  # a run of each,
+    # in a folder of its name: name -> dotted key -> value
 
     @field_validator("only", mode="before")
     @classmethod

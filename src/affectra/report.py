@@ -103,6 +103,7 @@ def _facts(run: Run) -> dict[str, Any]:
         **common_facts(run),
         "summary": summary_line(scores),
         "headline": _headline(run),
+        "material": _material(run),
         "chance": 1 / len(scores["classes"]),
         "classes": _classes(run),
         "folds": folds_of(run),
@@ -144,6 +145,23 @@ def _headline(run: Run) -> list[dict[str, Any]]:
         }
         for name in TITLES
     ]
+
+
+def _material(run: Run) -> list[str]:
+    """What the tests of a run over dialogues read and lacked, a line each; a score means little without it."""
+    lines = []
+    if words := run.environment.get("transcripts"):
+        options = ", ".join(f"{name} {value}" for name, value in words["options"].items())
+        where = "in tests and in training" if words["used"] == "always" else "in tests; training read the corpus's own"
+        rate = words["word_error_rate"]
+        errors = f"word error rate {rate:.3f} over {words['n_words']} words of the turns that are scored"
+        lines.append(
+            f"Words: by {words['source']}{f' ({options})' if options else ''} {where}; "
+            f"{errors if rate is not None else 'the corpus has no transcripts to count errors against'}."
+        )
+    if withheld := run.recipe.get("withheld"):
+        lines.append(f"Withheld in tests: {', '.join(withheld)}; training had it.")
+    return lines
 
 
 def _paper_result(run: Run, metric: str) -> str:

@@ -170,7 +170,7 @@ def _listen(plan: Plan, say: Callable[[str], None]) -> Audit:
             if (manifest["file"] != "").any()
             else None
         ),
-        labels="target",
+        labels="target" if plan.data.labelled.classes else "arousal",
     )
     refuse_leaks(heard, plan.recipe.allow_leak, splits.protocol)
     for line in heard.lines():

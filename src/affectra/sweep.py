@@ -5,10 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from affectra.config import load_recipe
+from affectra.errors import AffectraError, ConfigError
 from affectra.overview import write_overview
 from affectra.plan import outline, plan_run
 from affectra.run import claim, execute, result_line
 from affectra.units.planned import Plan
+
+SHARED = ".stages"  # what variants have alike is trained once
 
 
 def plan_variants(
@@ -19,22 +22,38 @@ def plan_variants(
     Args:
         recipe: shipped name or YAML file, with `variants`.
         corpora: as for `plan_run`.
-        settings: dotted recipe key -> value, for all variants; put over what a variant sets.
+        settings: dotted recipe key -> value, for all variants; put over what a variant sets. One that goes into a part
+            which a variant leaves out, as `modalities.text.training.epochs` where `modalities.text` is null, changes
+            nothing there.
         out: folder of the run directories; default `runs/<recipe>-<corpora>`.
         chosen: protocol, task, seeds and allow_leak, as for `plan_run`.
 
     Raises:
-        AffectraError: whatever is wrong with one of them.
+        AffectraError: whatever is wrong with one of them, by its name.
     """
+    if out is not None and Path(out).is_file():
+        raise ConfigError(f"{out}: is a file; --out is a directory, of a run for each variant")
     whole = load_recipe(recipe).recipe
+    for key in settings:
+        if all(_is_left_out(key, changed) for changed in whole.variants.values()):
+            raise ConfigError(f"recipe {recipe}: {key}: every variant leaves that part out")
     plans = {}
     for name, changed in whole.variants.items():
-        own = {"variants": {}, "name": f"{whole.name} {name}", **changed, **settings}
-        plan = plan_run(recipe, corpora, settings=own, out=out or "runs", **chosen)
-        given = "+".join(corpus.name for corpus in plan.data.corpora)
-        folder = Path(out) if out else Path("runs") / f"{whole.name}-{given}"
-        plans[name] = Plan(plan.document, plan.data, folder / name)
+        given = {key: value for key, value in settings.items() if not _is_left_out(key, changed)}
+        own = {"variants": {}, "name": f"{whole.name} {name}", **changed, **given}
+        try:
+            plan = plan_run(recipe, corpora, settings=own, out=out or "runs", **chosen)
+        except AffectraError as error:
+            raise type(error)(f"variant {name}: {error}") from error
+        names = "+".join(corpus.name for corpus in plan.data.corpora)
+        folder = Path(out) if out else Path("runs") / f"{whole.name}-{names}"
+        plans[name] = Plan(plan.document, plan.data, folder / name, folder / SHARED)
     return plans
+
+
+def _is_left_out(key: str, changed: Mapping[str, Any]) -> bool:
+    """Whether a dotted key goes into a part that a variant leaves out."""
+    return any(value is None and key.startswith(f"{part}.") for part, value in changed.items())
 
 
 def outline_variants(plans: Mapping[str, Plan], n_processes: int) -> list[str]:

@@ -14,6 +14,7 @@ from affectra.models.leaf_cnn import LeafCnn
 from affectra.models.linear import Linear
 from affectra.models.multimodal_transformer import MultimodalTransformer
 from affectra.models.svm import Svm
+from affectra.models.text_cnn import TextCnn
 from affectra.models.text_gru import TextGru
 from affectra.registry import Registry
 
@@ -24,6 +25,7 @@ MODELS.register("linear")(Linear)
 MODELS.register("cnn-blstm")(CnnBlstm)
 MODELS.register("autoencoder-fusion")(AutoencoderFusion)
 MODELS.register("leaf-cnn")(LeafCnn)
+MODELS.register("text-cnn")(TextCnn)
 MODELS.register("text-gru")(TextGru)
 
 
@@ -39,5 +41,5 @@ def is_fitted_at_once(name: str) -> bool:
 
 __all__ = [
     "DIALOGUE_MODELS", "MODELS", "AttentionCnn", "AutoencoderFusion", "CnnBlstm", "DialogueGru", "LeafCnn", "Linear",
-    "MultimodalTransformer", "Output", "Svm", "TextGru", "is_fitted_at_once",
+    "MultimodalTransformer", "Output", "Svm", "TextCnn", "TextGru", "is_fitted_at_once",
 ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
@@ -183,10 +184,15 @@ def _check_auxiliary(specification: Specification) -> None:
 
 def save_checkpoint(recognizer: Recognizer, folder: Path) -> None:
     """Write model.safetensors and model.json (last, so that a folder with it is whole)."""
+    specification = recognizer.specification
+    if hasattr(recognizer.front_end, "write_assets"):  # what it was built from elsewhere comes along
+        front_end = specification.front_end
+        assets = recognizer.front_end.write_assets(folder)
+        specification = replace(specification, front_end={**front_end, "assets": assets}) if assets else specification
     tensors = {name: tensor.contiguous().cpu() for name, tensor in recognizer.state_dict().items()}
     with atomic_path(folder / "model.safetensors") as temporary:
         save_file(tensors, temporary)
-    write_specification(recognizer.specification, folder)
+    write_specification(specification, folder)
 
 
 def load_checkpoint(folder: str | Path) -> Recognizer:
@@ -205,7 +211,7 @@ def load_networks(folder: str | Path) -> list[Recognizer]:
         CheckpointError: a file is missing or damaged, or does not fit the other.
     """
     folder = Path(folder)
-    specification = read_specification(folder)
+    specification = _with_assets(read_specification(folder), folder)
     if not (folder / "model.safetensors").is_file():
         raise CheckpointError(f"{folder}: no model.safetensors here; expected a fold of a run directory")
     n_networks = specification.provenance.get("n_networks", 1)
@@ -216,6 +222,17 @@ def load_networks(folder: str | Path) -> list[Recognizer]:
         first = str(error).splitlines()[0]
         raise CheckpointError(f"{folder}/model.safetensors: damaged or not of this model.json: {first}") from error
     return [_rebuild(specification, part, folder) for part in parts]
+
+
+def _with_assets(specification: Specification, folder: Path) -> Specification:
+    """The specification whose front end is built from what lies beside the checkpoint."""
+    front_end = dict(specification.front_end)
+    assets = front_end.pop("assets", {})
+    if not all(isinstance(name, str) and (folder / name).resolve().is_relative_to(folder.resolve())
+               for name in assets.values()):  # fmt: skip
+        raise CheckpointError(f"{folder}/model.json: names files outside of its folder")
+    options = {**front_end["options"], **{option: str(folder / name) for option, name in assets.items()}}
+    return replace(specification, front_end={**front_end, "options": options})
 
 
 def _parts(weights: dict[str, Tensor], n_networks: int) -> list[dict[str, Tensor]]:

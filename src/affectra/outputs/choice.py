@@ -67,7 +67,7 @@ def open_outputs(
     Raises:
         ConfigError: these do not go together, or the output is of something else.
     """
-    chosen = _format(format_, out)
+    chosen = chosen_format(format_, out)
     outputs: list[Output] = []
     if plot is not None and plot.suffix:
         _only_one(recordings, f"--plot {plot} draws one recording", "a folder")
@@ -90,7 +90,12 @@ def open_outputs(
     return outputs
 
 
-def _format(format_: str | None, out: Path | None) -> str:
+def chosen_format(format_: str | None, out: Path | None) -> str:
+    """table, csv, json or textgrid: what is asked for, else what `out` ends in, else a table.
+
+    Raises:
+        ConfigError: these do not go together.
+    """
     if out is None:
         return format_ or "table"
     if not out.suffix or out.is_dir():

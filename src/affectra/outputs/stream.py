@@ -16,6 +16,7 @@ Row = Mapping[str, Any]
 FORMATS = ("table", "csv", "json")
 LONGEST_FILE = 40  # letters of a file's name in a table on a terminal
 FLAGS = "flags"
+WORDS = (FLAGS, "text")  # columns that are never cut
 
 
 @dataclass(frozen=True)
@@ -134,8 +135,8 @@ class Printer:
         """Text to the left, numbers to the right; of a long file name the end, which tells files apart."""
         parts = []
         for cell, (name, width) in zip(cells, (self._widths or {}).items(), strict=True):
-            shown = cell if name == FLAGS or len(cell) <= width else "…" + cell[1 - width :]
-            parts.append(shown.ljust(width) if name in ("file", "emotion", FLAGS) else shown.rjust(width))
+            shown = cell if name in WORDS or len(cell) <= width else "…" + cell[1 - width :]
+            parts.append(shown.ljust(width) if name in ("file", "emotion", "speaker", *WORDS) else shown.rjust(width))
         return "  ".join(parts).rstrip() + "\n"
 
     def _print(self, text: str) -> None:

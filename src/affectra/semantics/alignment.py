@@ -12,7 +12,7 @@ from safetensors.numpy import load_file, save_file
 from affectra.errors import CheckpointError, ConfigError
 from affectra.files import atomic_path
 from affectra.registry import unknown_name
-from affectra.semantics.adversarial import AdversarialSettings, adversarial_start, selection_criterion
+from affectra.semantics.adversarial import AdversarialSettings, best_adversarial_start, selection_criterion
 from affectra.semantics.axes import axes_start
 from affectra.semantics.csls import mutual_dictionary, unit_vectors
 from affectra.semantics.procrustes import procrustes
@@ -64,6 +64,7 @@ def align_spaces(
     anchors: Sequence[tuple[str, str]] = (),
     n_refinements: int = N_REFINEMENTS,
     settings: AdversarialSettings | None = None,
+    n_starts: int = 1,
     seed: int = 0,
 ) -> Alignment:
     """Find the orthogonal map from one space to another, and how well words find themselves by it.
@@ -75,11 +76,12 @@ def align_spaces(
     Args:
         speech: the source, the most frequent word first.
         text: the target, the most frequent word first.
-        start: "anchors", pairs that are known; "axes", see `axes_start`; "adversarial", see `adversarial_start`.
+        start: "anchors", pairs that are known; "axes", see `axes_start`; "adversarial", see `best_adversarial_start`.
         anchors: pairs of a source and a target word, for the start of this name alone. The words of a transcript give
             them for a space learnt on it; those left out test the map.
         n_refinements: how often dictionary and Procrustes are repeated.
         settings: of the adversarial start.
+        n_starts: adversarial starts, of which the best by the criterion counts.
         seed: of the adversarial start; the others draw nothing.
 
     Raises:
@@ -95,7 +97,7 @@ def align_spaces(
     elif start == "axes":
         matrix = axes_start(source, target)
     else:
-        matrix = adversarial_start(source, target, settings=settings, seed=seed).matrix
+        matrix = best_adversarial_start(source, target, settings=settings, n_starts=n_starts, seed=seed).matrix
     criterion = [selection_criterion(source @ matrix.T, target)]
     for _ in range(n_refinements):
         matrix = refined(matrix, source, target, given)

@@ -1,7 +1,7 @@
 """One fold over dialogues: turns by modality, their context, the modalities together; each stage then frozen."""
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -14,17 +14,16 @@ from safetensors.numpy import load_file, save_file
 
 from affectra.errors import AffectraError
 from affectra.files import atomic_path, read_json, write_json
+from affectra.models.dialogue_checkpoint import apply_head, load_head
+from affectra.models.dialogue_folds import FILE, FORMAT, FUSION
 from affectra.models.recognizer import Recognizer, load_checkpoint
+from affectra.models.turns import Dialogue, Vectors
 from affectra.recipe import Head, Modality
 from affectra.specification import Specification
 from affectra.training.data import Example, Utterance
-from affectra.training.head import HeadJob, apply_head, load_head, train_head
-from affectra.training.stage import StageJob, train_stage
-from affectra.training.turns import Dialogue, Vectors
-
-FORMAT = 1
-FILE = "dialogue.json"
-FUSION = "fusion"
+from affectra.training.head import HeadJob, HeardPart, train_head
+from affectra.training.shared_stage import train_once
+from affectra.training.stage import StageJob
 
 
 @dataclass(frozen=True)
@@ -70,8 +69,10 @@ class DialogueFoldJob:
         train_targets: class of the turns to learn from.
         dev_targets: class of the turns to watch.
         test_targets: class of the turns to score; seen only after training.
-        people: (corpus, speaker) of the turns that are learnt from or scored.
+        people: (corpus, speaker) of each turn.
+        conversations: the dialogue of each turn, by which runs may be compared.
         threads: of torch; part of the job since sums depend on it.
+        shared: where runs that are alike in a modality train it once; see `train_once`.
     """
 
     folder: Path
@@ -89,7 +90,9 @@ class DialogueFoldJob:
     dev_targets: Mapping[str, int]
     test_targets: Mapping[str, int]
     people: Mapping[str, tuple[str, str]]
+    conversations: Mapping[str, str]
     threads: int
+    shared: Path | None = None
 
     @property
     def is_done(self) -> bool:
@@ -106,14 +109,13 @@ class DialogueFoldJob:
             return
         torch.set_num_threads(self.threads)
         self._write_split()
-        vectors: dict[str, _Found] = {}
+        each: list[_Found] = []
         for modality in self.modalities:
-            vectors[modality.name] = self._recognize(modality)
+            found = self._recognize(modality)
             if self.context is not None:
-                vectors[modality.name] = self._put_in_context(modality.name, self.context, vectors[modality.name])
-        last = vectors[self.modalities[0].name]
-        if self.fusion is not None:
-            last = self._head(FUSION, self.fusion, [vectors[modality.name] for modality in self.modalities])
+                found = self._put_in_context(modality.name, self.context, found)
+            each.append(found)
+        last = each[0] if self.fusion is None else self._head(FUSION, self.fusion, each)
         write_json(
             self.folder / FILE,
             {
@@ -123,7 +125,7 @@ class DialogueFoldJob:
             },
         )  # fmt: skip
         self._write_predictions(last)
-        for state in self.folder.glob("**/resume"):
+        for state in list(self.folder.glob("**/resume")):
             shutil.rmtree(state)
 
     def _write_split(self) -> None:
@@ -131,52 +133,47 @@ class DialogueFoldJob:
         split: dict[str, list[str]] = {name: list(targets) for name, targets in names.items()}
         split["train_speakers"] = ["/".join(self.people[key]) if self.people[key][1] else "" for key in split["train"]]
         split["train_truth"] = [self.classes[target] for target in self.train_targets.values()]
+        split["test_dialogues"] = [self.conversations[key] for key in split["test"]]
         write_json(self.folder / "split.json", split)
 
     def _recognize(self, modality: ModalityJob) -> "_Found":
         """Train a modality's recogniser, and embed each turn once."""
         folder = self.folder / modality.name
-        train_stage(
+        train_once(
             StageJob(
                 folder, modality.name, self.seed, self.fold, modality.specification, modality.recipe.training,
                 modality.train, modality.dev, (), None,
             ),
-            {},
+            self.shared,
         )  # fmt: skip
         recognizer = load_checkpoint(folder)
         heard = embed_turns(recognizer, modality.heard, folder / "heard")
-        same = modality.tested.keys() <= modality.heard.keys() and all(
-            modality.heard[key].frames == turn.frames for key, turn in modality.tested.items()
-        )
-        if not same:
-            return _Found(heard, embed_turns(recognizer, modality.tested, folder / "tested"))
-        own = modality.tested
-        probabilities = {key: heard.probabilities[key] for key in own}
-        return _Found(heard, _Turns(probabilities, {key: heard.embeddings[key] for key in own}))
+        return _Found(heard, heard, embed_turns(recognizer, modality.tested, folder / "tested"))
 
-    def _put_in_context(self, name: str, head: Head, vectors: "_Found") -> "_Found":
-        return self._head(f"{name}-context", head, [vectors])
+    def _put_in_context(self, name: str, head: Head, alone: "_Found") -> "_Found":
+        """As `_head`; to what puts modalities together, a turn lacks a modality with its context as without."""
+        found = self._head(f"{name}-context", head, [alone])
+        if self.fusion is None:
+            return found
+        return _Found(*(part.having(before.embeddings) for part, before in zip(found, alone, strict=True)))
 
-    def _head(self, name: str, head: Head, vectors: Sequence["_Found"]) -> "_Found":
+    def _head(self, name: str, head: Head, modalities: Sequence["_Found"]) -> "_Found":
         """Train a network over dialogues, and what it says of every turn."""
-        sizes = [found.size for found in vectors]
-        job = HeadJob(
-            self.folder / name, name, self.seed, self.fold, head, self.classes, self.train, self.dev,
-            {**self.train_targets, **self.dev_targets},
+        train, dev, tested = ([turns.embeddings for turns in part] for part in zip(*modalities, strict=True))
+        sizes = tuple(len(next(iter(embeddings.values()))) for embeddings in train)
+        train_head(
+            HeadJob(
+                self.folder / name, name, self.seed, self.fold, head, self.classes, sizes,
+                HeardPart(self.train, train, self.train_targets), HeardPart(self.dev, dev, self.dev_targets),
+            )
         )  # fmt: skip
-        train_head(job, [found.heard.embeddings for found in vectors], sizes)
         network = load_head(self.folder / name)
-        heard = apply_head(network, self.train, [found.heard.embeddings for found in vectors], sizes)
-        if not any(found.tested.embeddings for found in vectors):  # a modality that the test part lacks stays away
-            return _Found(_Turns(*heard), _Turns({}, {}))
-        tested = apply_head(network, self.test, [found.tested.embeddings for found in vectors], sizes)
-        return _Found(_Turns(*heard), _Turns(*tested))
+        parts = ((self.train, train), (self.dev, dev), (self.test, tested))
+        return _Found(*(_Turns(*apply_head(network, dialogues, vectors, sizes)) for dialogues, vectors in parts))
 
     def _write_predictions(self, found: "_Found") -> None:
         rows = []
         for key, target in self.test_targets.items():
-            if key not in found.tested.probabilities:  # a modality of its own, and this turn lacks it
-                continue
             probabilities = found.tested.probabilities[key]
             if not np.isfinite(probabilities).all():
                 raise AffectraError(f"{self.folder}: the scores of {key} are no numbers; look at its audio")
@@ -188,10 +185,11 @@ class DialogueFoldJob:
                     **{f"score_{name}": p for name, p in zip(self.classes, probabilities, strict=True)},
                 }
             )  # fmt: skip
-        train = [found.heard.embeddings.get(key, np.zeros(found.size, np.float32)) for key in self.train_targets]
+        tested = np.stack([found.tested.embeddings[key] for key in self.test_targets])
+        nothing = np.zeros_like(tested[0])  # of a turn that lacks the one modality there is
+        train = np.stack([found.train.embeddings.get(key, nothing) for key in self.train_targets])
         with atomic_path(self.folder / "embeddings.safetensors") as temporary:
-            tested = np.stack([found.tested.embeddings[str(row["utterance"])] for row in rows])
-            save_file({"embedding": tested, "train_embedding": np.stack(train)}, temporary)
+            save_file({"embedding": tested, "train_embedding": train}, temporary)
         with atomic_path(self.folder / "predictions.csv") as temporary:
             pd.DataFrame(rows).to_csv(temporary, index=False, lineterminator="\n", na_rep="nan")
 
@@ -202,16 +200,18 @@ class _Turns(NamedTuple):
     probabilities: Mapping[str, npt.NDArray[np.float64]]
     embeddings: Vectors
 
+    def having(self, keys: Container[str]) -> "_Turns":
+        """Those that are in `keys`."""
+        kept = [key for key in self.embeddings if key in keys]
+        return _Turns({key: self.probabilities[key] for key in kept}, {key: self.embeddings[key] for key in kept})
+
 
 class _Found(NamedTuple):
-    """What a stage says of the turns that training hears, and of those of the tested dialogues."""
+    """What a stage says of the turns of each part's dialogues; a turn may be in several, among other turns in each."""
 
-    heard: _Turns
+    train: _Turns
+    dev: _Turns
     tested: _Turns
-
-    @property
-    def size(self) -> int:
-        return len(next(iter(self.heard.embeddings.values())))
 
 
 def embed_turns(recognizer: Recognizer, turns: Mapping[str, Utterance], path: Path) -> _Turns:

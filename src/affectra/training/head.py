@@ -6,28 +6,22 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from affectra.errors import CheckpointError, ConfigError
-from affectra.files import atomic_path, read_json, write_json
+from affectra.errors import ConfigError
 from affectra.metrics import unweighted_average_recall
-from affectra.models.dialogue import DIALOGUE_MODELS, DialogueOutput
+from affectra.models.dialogue import DIALOGUE_MODELS
+from affectra.models.dialogue_checkpoint import BATCH, FILE, answer, build_head, save_head
+from affectra.models.turns import Dialogue, TurnBatch, Vectors
 from affectra.recipe import Head, TrainingPlan
 from affectra.registry import Registry
 from affectra.training.data import UNKNOWN, EpochBatches
 from affectra.training.module import Scheduled, check_optimizer
 from affectra.training.seeds import derive_seed
 from affectra.training.stage import fit, trainer
-from affectra.training.turns import Dialogue, DialogueDataset, TurnBatch, Vectors
-
-FORMAT = 1
-FILE = "network.json"
-BATCH = 32  # dialogues, where nothing is learnt
+from affectra.training.turns import DialogueDataset
 
 TURN_OBJECTIVES: Registry = Registry("objective over turns")
 
@@ -114,13 +108,19 @@ class HeadTraining(Scheduled):
         self.log("dev_ua", unweighted_average_recall(targets.numpy(), scores.argmax(-1).numpy()), prog_bar=True)
 
 
-def answer(network: nn.Module, batch: TurnBatch) -> DialogueOutput:
-    """What a network says of a batch; one of a single modality takes the turns themselves."""
-    if getattr(network, "is_fusion", False):
-        output: DialogueOutput = network(batch.modalities, batch.n_turns, batch.speakers, batch.present)
-    else:
-        output = network(batch.modalities[0], batch.n_turns, batch.speakers)
-    return output
+@dataclass(frozen=True)
+class HeardPart:
+    """A part of a fold as a head hears it.
+
+    Attributes:
+        dialogues: with the turns that the part may hear.
+        vectors: embeddings of the turns, one mapping a modality.
+        targets: class index of the turns that are of the part; others in its dialogues give context alone.
+    """
+
+    dialogues: Sequence[Dialogue]
+    vectors: Sequence[Vectors]
+    targets: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -134,9 +134,9 @@ class HeadJob:
         fold: number of the fold.
         head: the network and how to train it.
         classes: in the order of the scores.
-        train: dialogues to learn from.
-        dev: dialogues to watch; may be empty.
-        targets: class index of the turns that are learnt, and of those that are watched.
+        sizes: features of each modality.
+        train: what is learnt.
+        dev: what is watched; of no dialogues where there is no dev part.
     """
 
     folder: Path
@@ -145,9 +145,9 @@ class HeadJob:
     fold: int
     head: Head
     classes: tuple[str, ...]
-    train: tuple[Dialogue, ...]
-    dev: tuple[Dialogue, ...]
-    targets: Mapping[str, int]
+    sizes: tuple[int, ...]
+    train: HeardPart
+    dev: HeardPart
 
 
 def check_head(head: Head, n_modalities: int) -> None:
@@ -167,16 +167,7 @@ def check_head(head: Head, n_modalities: int) -> None:
         raise ConfigError("training: a network over dialogues takes no unlabelled_batch_size and no freeze")
 
 
-def build_head(head: Head, sizes: Sequence[int], n_classes: int) -> nn.Module:
-    """The network for modalities of these sizes."""
-    n_features = list(sizes) if getattr(DIALOGUE_MODELS[head.model.name], "is_fusion", False) else sizes[0]
-    network: nn.Module = DIALOGUE_MODELS.build(
-        head.model.name, head.model.options, n_features=n_features, n_classes=n_classes
-    )
-    return network
-
-
-def train_head(job: HeadJob, vectors: Sequence[Vectors], sizes: Sequence[int]) -> None:
+def train_head(job: HeadJob) -> None:
     """Train unless the checkpoint is there, going on from the resume state where there is one.
 
     Writes history.csv, and model.safetensors + network.json.
@@ -184,10 +175,11 @@ def train_head(job: HeadJob, vectors: Sequence[Vectors], sizes: Sequence[int]) -
     if (job.folder / FILE).is_file():
         return
     torch.manual_seed(derive_seed(job.seed, job.fold, job.name, "weights"))
-    network = build_head(job.head, sizes, len(job.classes))
-    data = DialogueDataset(job.train, vectors, sizes, job.targets)
-    dev = DialogueDataset(job.dev, vectors, sizes, job.targets)
-    learnt = [job.targets[key] for dialogue in job.train for key in dialogue.keys if key in job.targets]
+    network = build_head(job.head, job.sizes, len(job.classes))
+    data, dev = (
+        DialogueDataset(part.dialogues, part.vectors, job.sizes, part.targets) for part in (job.train, job.dev)
+    )
+    learnt = list(job.train.targets.values())
     plan = job.head.training
     objective = TURN_OBJECTIVES.build(
         plan.objective.name,
@@ -199,57 +191,7 @@ def train_head(job: HeadJob, vectors: Sequence[Vectors], sizes: Sequence[int]) -
         trainer(plan, job.folder, job.seed, job.fold, job.name),
         HeadTraining(network, objective, plan),
         DataLoader(data, batch_sampler=batches, collate_fn=data.collate),
-        DataLoader(dev, batch_size=BATCH, collate_fn=dev.collate) if job.dev else None,
+        DataLoader(dev, batch_size=BATCH, collate_fn=dev.collate) if len(dev) else None,
         job.folder / "resume" / "last.safetensors",
     )
-    save_head(network.eval(), job.head, sizes, job.classes, job.folder)
-
-
-def save_head(network: nn.Module, head: Head, sizes: Sequence[int], classes: Sequence[str], folder: Path) -> None:
-    """Write model.safetensors and network.json (last, so that a folder with it is whole)."""
-    with atomic_path(folder / "model.safetensors") as temporary:
-        save_file({name: tensor.contiguous().cpu() for name, tensor in network.state_dict().items()}, temporary)
-    described = {"model": head.model.model_dump(), "n_features": list(sizes), "classes": list(classes)}
-    write_json(folder / FILE, {"format": FORMAT, **described})
-
-
-def load_head(folder: Path) -> nn.Module:
-    """Rebuild a network over dialogues, in evaluation mode.
-
-    Raises:
-        CheckpointError: a file is missing or damaged, or does not fit the other.
-    """
-    try:
-        content = read_json(folder / FILE)
-        if content["format"] != FORMAT:
-            raise CheckpointError(f"{folder / FILE}: written by another version of Affectra")
-        name, options = content["model"]["name"], content["model"]["options"]
-        sizes = content["n_features"]
-        fusion = getattr(DIALOGUE_MODELS[name], "is_fusion", False)
-        network: nn.Module = DIALOGUE_MODELS.build(
-            name, options, n_features=sizes if fusion else sizes[0], n_classes=len(content["classes"])
-        )
-        network.load_state_dict(load_file(folder / "model.safetensors"))
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError, RuntimeError, ConfigError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise CheckpointError(f"{folder}: damaged or not a network over dialogues: {reason}") from error
-    return network.eval()
-
-
-@torch.inference_mode()
-def apply_head(
-    network: nn.Module, dialogues: Sequence[Dialogue], vectors: Sequence[Vectors], sizes: Sequence[int]
-) -> tuple[dict[str, npt.NDArray[np.float64]], dict[str, npt.NDArray[np.float32]]]:
-    """Probabilities (class,) and embedding (feature,) of every turn of dialogues, by key."""
-    data = DialogueDataset(dialogues, vectors, sizes, {})
-    probabilities: dict[str, npt.NDArray[np.float64]] = {}
-    embeddings: dict[str, npt.NDArray[np.float32]] = {}
-    for first in range(0, len(dialogues), BATCH):
-        part = dialogues[first : first + BATCH]
-        output = answer(network, data.collate(part))
-        for i, dialogue in enumerate(part):
-            n = len(dialogue.keys)
-            rows = output.scores[i, :n].double().softmax(-1).numpy()
-            probabilities.update(zip(dialogue.keys, rows, strict=True))
-            embeddings.update(zip(dialogue.keys, output.embedding[i, :n].float().numpy(), strict=True))
-    return probabilities, embeddings
+    save_head(network.eval(), job.head, job.sizes, job.classes, job.folder)

@@ -1,53 +1,10 @@
-"""Batches of dialogues: what each turn's embeddings are, who speaks, and which turns have a label to learn or score."""
+"""Dialogues for training: their turns' embeddings and the classes that are learnt."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-import torch
-from torch import Tensor
 from torch.utils.data import Dataset
 
-from affectra.training.data import UNKNOWN
-
-Vectors = Mapping[str, npt.NDArray[np.float32]]  # embeddings of turns by key; a turn that lacks the modality has none
-
-
-@dataclass(frozen=True)
-class Dialogue:
-    """The turns of a dialogue that are heard, in the order in which they were said.
-
-    Attributes:
-        keys: their names in splits and predictions.
-        speakers: who says each, as numbers of the dialogue.
-    """
-
-    keys: tuple[str, ...]
-    speakers: tuple[int, ...]
-
-    def alone(self) -> list["Dialogue"]:
-        """Each turn as a dialogue of its own: no context."""
-        return [Dialogue((key,), (speaker,)) for key, speaker in zip(self.keys, self.speakers, strict=True)]
-
-
-class TurnBatch(NamedTuple):
-    """Dialogues of a step, padded behind to the longest.
-
-    Attributes:
-        modalities: one (dialogue, turn, feature) each; zeros where a turn lacks the modality.
-        n_turns: (dialogue,).
-        speakers: (dialogue, turn).
-        present: (dialogue, modality, turn), False where a turn lacks the modality.
-        targets: (dialogue, turn), class indices, `UNKNOWN` where a turn gives context alone.
-    """
-
-    modalities: tuple[Tensor, ...]
-    n_turns: Tensor
-    speakers: Tensor
-    present: Tensor
-    targets: Tensor
+from affectra.models.turns import Dialogue, TurnBatch, Vectors, batch_of
 
 
 class DialogueDataset(Dataset[Dialogue]):
@@ -76,24 +33,5 @@ class DialogueDataset(Dataset[Dialogue]):
         return self.dialogues[index]
 
     def collate(self, dialogues: Sequence[Dialogue]) -> TurnBatch:
-        """Put dialogues together; memory is that of the embeddings, which are small."""
-        n_turns = [len(dialogue.keys) for dialogue in dialogues]
-        shape = (len(dialogues), max(n_turns))
-        modalities = [np.zeros((*shape, size), np.float32) for size in self.sizes]
-        speakers = np.zeros(shape, np.int64)
-        present = np.zeros((shape[0], len(modalities), shape[1]), bool)
-        targets = np.full(shape, UNKNOWN, np.int64)
-        for i, dialogue in enumerate(dialogues):
-            speakers[i, : n_turns[i]] = dialogue.speakers
-            for j, key in enumerate(dialogue.keys):
-                targets[i, j] = self.targets.get(key, UNKNOWN)
-                for m, vectors in enumerate(self.vectors):
-                    if key in vectors:
-                        modalities[m][i, j], present[i, m, j] = vectors[key], True
-        return TurnBatch(
-            tuple(map(torch.from_numpy, modalities)),
-            torch.tensor(n_turns),
-            torch.from_numpy(speakers),
-            torch.from_numpy(present),
-            torch.from_numpy(targets),
-        )
+        """Put dialogues together."""
+        return batch_of(dialogues, self.vectors, self.sizes, self.targets)

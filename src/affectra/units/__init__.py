@@ -7,6 +7,6 @@
 
 from typing import Any
 
-from affectra.units import dialogues, utterances
+from affectra.units import continuous, dialogues, utterances
 
-UNITS: dict[str, Any] = {"utterance": utterances, "dialogue": dialogues}
+UNITS: dict[str, Any] = {"utterance": utterances, "dialogue": dialogues, "time": continuous}

@@ -1,13 +1,14 @@
 """Runs over dialogues: turns by modality, their context, and the modalities together."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from affectra.calibration import write_calibration
 from affectra.corpora.utterance import Corpus, join_manifests
-from affectra.errors import ConfigError
+from affectra.errors import ConfigError, CorpusError
 from affectra.evaluation import read_predictions
 from affectra.features import FRONT_ENDS
 from affectra.labels import TASKS, LabelledUtterances, map_labels
@@ -20,10 +21,11 @@ from affectra.training.fold import check_fitting
 from affectra.training.head import check_head
 from affectra.training.stage import check_network
 from affectra.units.classified import score, so_far
-from affectra.units.dialogue_jobs import MODALITIES, prepare, recipe_of, specification, spoken_turns
+from affectra.units.dialogue_jobs import MODALITIES, prepare, recipe_of, specification
+from affectra.units.heard_turns import spoken_turns
 from affectra.units.material import COLUMN, modality_of
 from affectra.units.planned import Plan
-from affectra.units.transcribed import check_transcripts
+from affectra.units.transcribed import check_transcripts, is_recognised
 
 __all__ = ["check", "check_fit", "facts", "finish", "label", "outline", "prepare", "score", "so_far", "summary_line"]
 
@@ -45,7 +47,7 @@ def check(recipe: DialogueRecipe) -> None:
     for name in recipe.withheld:
         if name not in recipe.modalities:
             raise ConfigError(f"withheld: {unknown_name('modality', name, recipe.modalities)}")
-    if len(recipe.withheld) == len(recipe.modalities):
+    if set(recipe.withheld) == set(recipe.modalities):
         raise ConfigError("withheld: a test part without any modality has nothing to tell")
     if (recipe.fusion is not None) != (len(recipe.modalities) > 1):
         raise ConfigError("fusion: belongs to several modalities, and several modalities need it")
@@ -64,18 +66,44 @@ def label(corpora: Sequence[Corpus], recipe: DialogueRecipe) -> LabelledUtteranc
     manifest = join_manifests([corpus.manifest for corpus in corpora])
     usable = np.zeros(len(manifest), bool)
     for name in recipe.modalities:
-        usable |= (manifest[COLUMN[name]] != "").to_numpy()
-    if recipe.transcripts is not None:  # words come from the recording
-        usable |= (manifest["file"] != "").to_numpy()
+        usable |= (manifest[_column(recipe, name)] != "").to_numpy()
+    wanted = " or ".join({"file": "recording", "text": "text"}[_column(recipe, name)] for name in recipe.modalities)
     if not usable.any():
-        raise ConfigError(f"{manifest['corpus'].iloc[0]}: no utterance has {' or '.join(recipe.modalities)}")
-    return map_labels(manifest[usable], recipe.task, recipe.only)
+        first = manifest["utterance"].iloc[0]
+        raise CorpusError(
+            f"{manifest['corpus'].iloc[0]}: none of {len(manifest)} turns has a {wanted}, the first is {first}; give a "
+            "corpus that has, or a recipe of other modalities"
+        )
+    labelled = map_labels(manifest[usable], recipe.task, recipe.only)
+    n_others = len(manifest) - int(usable.sum())
+    return replace(labelled, excluded={**({f"without {wanted}": n_others} if n_others else {}), **labelled.excluded})
+
+
+def _column(recipe: DialogueRecipe, modality: str) -> str:
+    """The column that says whether a turn has a modality: words that are recognised come from the recording."""
+    return "file" if modality == "text" and is_recognised(recipe.transcripts) else COLUMN[modality]
 
 
 def check_fit(plan: Plan) -> None:
-    """Raise a `ConfigError` unless the parts of each modality fit together."""
-    for part in recipe_of(plan).modalities.values():
+    """Raise unless the parts of each modality fit together and each fold has turns to learn it from.
+
+    Raises:
+        ConfigError: parts that do not fit.
+        CorpusError: no turn of a fold's training part has one of the modalities.
+    """
+    recipe, turns = recipe_of(plan), spoken_turns(plan)
+    for name, part in recipe.modalities.items():
         check_network(Recognizer(specification(plan, part)).network, part.training)
+        is_always = recipe.transcripts is not None and recipe.transcripts.used == "always"
+        column = _column(recipe, name) if is_always else COLUMN[name]
+        having = set(turns.loc[turns[column] != "", "key"])
+        for k, fold in enumerate(plan.data.splits.folds):
+            if not having.intersection(fold.train):
+                raise CorpusError(
+                    f"fold {k}: none of its {len(fold.train)} turns to learn from has {name} (the first is "
+                    f"{fold.train[0]}); fill the manifest's column {column}, or leave {name} out with "
+                    f"--set modalities.{name}=null --set fusion=null"
+                )
 
 
 def outline(plan: Plan, n_processes: int) -> list[str]:

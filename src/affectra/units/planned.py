@@ -45,11 +45,12 @@ class Data:
 
 @dataclass(frozen=True)
 class Plan:
-    """A run about to start: its recipe, data and directory."""
+    """A run about to start: its recipe, data and directory; `shared` is a folder for what other runs have alike."""
 
     document: RecipeDocument
     data: Data
     folder: Path
+    shared: Path | None = None
 
     @property
     def recipe(self) -> AnyRecipe:

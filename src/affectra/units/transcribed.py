@@ -1,7 +1,7 @@
 """Transcripts of a recogniser, or corrupted ones, in place of the corpus's own."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -10,11 +10,24 @@ from affectra.asr.transcripts import RECOGNIZERS, transcribe_files
 from affectra.asr.word_errors import WordErrors, corpus_word_errors
 from affectra.corpora.utterance import Corpus
 from affectra.errors import AudioError, ConfigError
+from affectra.protocols.folds import Fold
 from affectra.recipe import Transcripts
 from affectra.registry import check_options, unknown_name
 from affectra.units.material import stretches_of
 
 CORRUPTION = "corruption"
+
+
+class Said(NamedTuple):
+    """The words of a fold's turns.
+
+    Attributes:
+        heard: turns as training reads them.
+        tested: turns as they are read in tests; at least those of the dialogues that are tested.
+    """
+
+    heard: pd.DataFrame
+    tested: pd.DataFrame
 
 
 def check_transcripts(transcripts: Transcripts) -> None:
@@ -29,56 +42,83 @@ def check_transcripts(transcripts: Transcripts) -> None:
         raise ConfigError(unknown_name("source of transcripts", name, [CORRUPTION, *RECOGNIZERS]))
 
 
+def is_recognised(transcripts: Transcripts | None) -> bool:
+    """Whether words are taken from the recordings, so that a turn has them without a text."""
+    return transcripts is not None and transcripts.source.name != CORRUPTION
+
+
 def transcribe_turns(
-    corpora: tuple[Corpus, ...], turns: pd.DataFrame, transcripts: Transcripts, say: Callable[[str], None]
-) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """The turns with other words, and how far these are from the corpus's own.
+    corpora: tuple[Corpus, ...],
+    turns: pd.DataFrame,
+    folds: Sequence[Fold],
+    transcripts: Transcripts,
+    say: Callable[[str], None],
+) -> tuple[list[Said], dict[str, Any]]:
+    """The turns of each fold with other words, and how far these are from the corpus's own.
 
     A recogniser hears the turns that have a recording; the others have no words then. What corruption puts in is drawn
-    from all transcripts of the run, tested ones too: their words, never their labels.
+    from the transcripts that a fold learns from, so nothing that is tested is seen in training.
 
     Args:
         corpora: where the recordings lie.
-        turns: rows of the manifest with a `key`.
+        turns: as `spoken_turns` gives them.
+        folds: who is learnt from and tested.
         transcripts: of the recipe.
         say: takes lines of progress.
 
     Returns:
-        The turns, and for environment.json: source, used, word_error_rate (None where the corpus has no transcripts),
-        n_words.
+        The turns of each fold, and for environment.json: source, options, used, and of the turns that are scored
+        word_error_rate (None where the corpus has no transcripts of them) and n_words.
     """
-    name, options = transcripts.source.name, transcripts.source.options
-    if name == CORRUPTION:
-        corruption, vocabulary = Corruption(**options), Vocabulary.of(turns["text"])
-        texts = [
-            corruption.corrupt(text, vocabulary, generator(0, key))
-            for key, text in zip(turns["key"], turns["text"], strict=True)
-        ]
+    name, is_always = transcripts.source.name, transcripts.used == "always"
+    read = [turns if is_always else _of_tested_dialogues(turns, [fold]) for fold in folds]
+    if is_recognised(transcripts):
+        found = _recognize(corpora, turns if is_always else _of_tested_dialogues(turns, folds), transcripts, say)
+        written = [rows.assign(text=found["text"], has_text=found["has_text"]) for rows in read]
     else:
-        texts = _recognize(corpora, turns, transcripts, say)
-    given = turns["text"] != ""
-    errors = corpus_word_errors(zip(turns["text"][given], pd.Series(texts, turns.index)[given], strict=True))
+        written = [_corrupt(rows, turns, fold, transcripts) for rows, fold in zip(read, folds, strict=True)]
+    errors = sum((_errors(turns, rows, fold) for rows, fold in zip(written, folds, strict=True)), WordErrors())
+    rate = errors.rate if errors.n_reference else None
+    said = f"word error rate {rate:.3f}" if rate is not None else "no reference to count errors against"
+    say(f"transcripts by {name}: {said} over {errors.n_reference} words of the turns that are scored")
     fact = {
-        "source": name, "options": dict(options), "used": transcripts.used, "n_words": errors.n_reference,
-        "word_error_rate": errors.rate if errors.n_reference else None,
+        "source": name, "options": dict(transcripts.source.options), "used": transcripts.used,
+        "word_error_rate": rate, "n_words": errors.n_reference,
     }  # fmt: skip
-    say(f"transcripts by {name}: {_rate(errors)} over {errors.n_reference} words")
-    return turns.assign(text=texts), fact
+    return [Said(rows if is_always else turns, rows) for rows in written], fact
 
 
-def _rate(errors: WordErrors) -> str:
-    return f"word error rate {errors.rate:.3f}" if errors.n_reference else "no reference to count errors against"
+def _of_tested_dialogues(turns: pd.DataFrame, folds: Sequence[Fold]) -> pd.DataFrame:
+    tested = {key for fold in folds for key in fold.test}
+    return turns[turns["conversation"].isin(set(turns.loc[turns["key"].isin(tested), "conversation"]))]
+
+
+def _errors(given: pd.DataFrame, written: pd.DataFrame, fold: Fold) -> WordErrors:
+    scored = written[written["key"].isin(set(fold.test))]
+    said = given["text"].loc[scored.index]
+    return corpus_word_errors((a, b) for a, b in zip(said, scored["text"], strict=True) if a)
+
+
+def _corrupt(rows: pd.DataFrame, turns: pd.DataFrame, fold: Fold, transcripts: Transcripts) -> pd.DataFrame:
+    vocabulary = Vocabulary.of(turns.loc[turns["key"].isin(set(fold.train)), "text"])
+    corruption = Corruption(**transcripts.source.options)
+    texts = [
+        corruption.corrupt(text, vocabulary, generator(0, key))
+        for key, text in zip(rows["key"], rows["text"], strict=True)
+    ]
+    return rows.assign(text=texts)
 
 
 def _recognize(
     corpora: tuple[Corpus, ...], turns: pd.DataFrame, transcripts: Transcripts, say: Callable[[str], None]
-) -> list[str]:
-    heard = turns[turns["file"] != ""]
+) -> pd.DataFrame:
+    """`text` and `has_text` of turns: also what a recogniser hears no word in has been listened to."""
+    heard = turns[turns["has_audio"]]
     say(f"recognising the words of {len(heard)} turns")
     found = transcribe_files(stretches_of(heard, corpora), transcripts.source.name, transcripts.source.options)
     if found.refused:
         first = next(iter(found.refused.values()))
         more = f" ({len(found.refused) - 1} more recordings are refused)" if len(found.refused) > 1 else ""
         raise AudioError(f"{first}{more}")
-    said = dict(zip(heard["key"], (t.text for t in found.transcripts if t is not None), strict=True))
-    return [said.get(key, "") for key in turns["key"]]
+    texts = pd.Series([t.text for t in found.transcripts if t is not None], heard.index, dtype=object)
+    return pd.DataFrame({"text": texts.reindex(turns.index, fill_value=""), "has_text": turns["has_audio"]})
