@@ -1,5 +1,6 @@
 """Runs over dialogues: which turns are heard, nothing of a test in any checkpoint, and what is missing or odd."""
 
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,8 @@ import pandas as pd
 import pytest
 import soundfile
 
+from affectra.asr.transcripts import Transcripts
+from affectra.asr.words import Transcript
 from affectra.compare import compare
 from affectra.config import load_recipe
 from affectra.corpora.iemocap import read as read_iemocap
@@ -31,6 +34,7 @@ from affectra.protocols.folds import Fold
 from affectra.run import execute
 from affectra.statistics import exchange_test
 from affectra.training import dialogue_fold
+from affectra.units import transcribed
 from affectra.units.dialogue_jobs import prepare
 from affectra.units.heard_turns import heard_dialogues, spoken_turns
 from affectra.units.planned import Plan
@@ -59,6 +63,7 @@ SETTINGS: dict[str, Any] = {
 }
 NO_TEXT: dict[str, Any] = {"modalities.text": None, "fusion": None}
 NO_AUDIO: dict[str, Any] = {"modalities.audio": None, "fusion": None}
+NO_WORDS = {"name": "pocketsphinx", "options": {}}
 CORRUPTION = {"source": {"name": "corruption", "options": {"rate": 0.5}}, "used": "test"}
 
 
@@ -372,16 +377,19 @@ def test_a_context_that_changed_is_another_run(talk: Path, tmp_path: Path) -> No
         run(other, out, resume=True, **settings)
 
 
-def test_neither_the_order_of_rows_nor_the_batch_of_prediction_changes_a_score(
+def test_the_order_of_rows_changes_no_score(talk: Path, tmp_path: Path) -> None:
+    shuffled = corpus(tmp_path, lambda rows: rows.sample(frac=1, random_state=0).reset_index(drop=True))
+    a, b = (run(path, tmp_path / name, **NO_AUDIO) for path, name in ((talk, "a"), (shuffled, "b")))
+    assert scores_of(a).equals(scores_of(b)) and checkpoints(a) == checkpoints(b)
+
+
+def test_the_batch_of_prediction_changes_no_score(
     whole: Path, talk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shuffled = corpus(tmp_path, lambda rows: rows.sample(frac=1, random_state=0).reset_index(drop=True))
-    settings = one_fold(talk, ["s0a", "s1a"])
-    out = run(shuffled, tmp_path / "run", **settings)
-    assert scores_of(out).equals(scores_of(whole))
-    (out / "seed-0" / "fold-0" / "predictions.csv").unlink()
+    shutil.copytree(whole, tmp_path / "run")
+    (tmp_path / "run" / "seed-0" / "fold-0" / "predictions.csv").unlink()
     monkeypatch.setattr(dialogue_checkpoint, "BATCH", 1)
-    run(shuffled, out, resume=True, **settings)
+    out = run(talk, tmp_path / "run", resume=True, **one_fold(talk, ["s0a", "s1a"]))
     np.testing.assert_allclose(numbers(out), numbers(whole), atol=1e-6)
 
 
@@ -496,6 +504,30 @@ def test_a_text_that_is_corrupted_to_nothing_still_has_a_score(talk: Path, tmp_p
     assert read_json(out / "environment.json")["transcripts"]["word_error_rate"] == 1
 
 
+def test_a_recogniser_hears_the_tested_dialogues_alone_and_a_turn_without_a_word_is_scored(
+    talk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard = []
+
+    def transcribe(stretches: Any, name: str, options: Any) -> Transcripts:
+        heard.extend(stretch.audio.stem for stretch in stretches)
+        said = ["" if stretch.audio.stem == "d0t0" else "oh it is all over" for stretch in stretches]
+        return Transcripts(tuple(Transcript(text, ()) for text in said), {})
+
+    monkeypatch.setattr(transcribed, "transcribe_files", transcribe)
+    settings = {**one_fold(talk, ["s0a", "s0b"]), **NO_AUDIO, "context": None}
+    out = run(talk, tmp_path / "run", transcripts={"source": NO_WORDS, "used": "test"}, **settings)
+    assert sorted(heard) == [f"d{d}t{turn}" for d in (0, 2) for turn in range(5)]
+    table = scores_of(out).set_index("utterance")
+    assert len(table) == 8 and len(np.unique(table.loc[table.index != "d0t0", "score_anger"])) == 1
+    assert table.loc["d0t0", "score_anger"] != table.loc["d0t1", "score_anger"]
+    path = corpus(tmp_path / "mute", lambda rows: rows.assign(text=""))
+    out = run(path, tmp_path / "always", transcripts={"source": NO_WORDS, "used": "always"}, **settings)
+    assert len(heard) == 10 + 20, "in training too, and no transcript of the corpus is needed"
+    assert read_json(out / "environment.json")["transcripts"]["word_error_rate"] is None
+    assert "the corpus has no transcripts to count errors against" in (out / "report.md").read_text()
+
+
 def test_six_hundred_turns_are_one_dialogue(tmp_path: Path) -> None:
     rows = [
         {"utterance": f"u{i}", "file": "", "speaker": f"s{i % 2}", "dialogue": "long" if i < 600 else "short"}
@@ -539,9 +571,6 @@ def test_a_class_that_a_fold_cannot_learn_is_scored_all_the_same(talk: Path, tmp
     out = run(path, tmp_path / "run", **one_fold(talk, ["s0a", "s1a"]), **balanced)
     table = scores_of(out)
     assert set(table["truth"]) == {"anger", "sadness"} and np.isfinite(numbers(out)).all()
-
-
-NO_WORDS = {"name": "pocketsphinx", "options": {}}
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,8 @@ def quick_settings(recipe: AnyRecipe) -> dict[str, Any]:
             quick |= {f"{part}.{key}": value for key, value in QUICK.items()}
         if "text" in recipe.modalities:
             quick["modalities.text.front_end"] = WORDS
+        if "audio" in recipe.modalities:
+            quick["modalities.audio.model.options.channels"] = [4, 4]
         return quick
     assert isinstance(recipe, Recipe)
     quick = dict(QUICK) if recipe.training else {}

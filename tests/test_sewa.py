@@ -6,12 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 
 from affectra.corpora import synthetic
 from affectra.corpora.sewa import read
-from affectra.corpora.utterance import Corpus, validate_manifest
+from affectra.corpora.sources import open_corpus, write_corpus
+from affectra.corpora.utterance import Corpus, manifest_from_rows, validate_manifest
 from affectra.errors import CorpusError
 from miniatures.sewa import HEADER, STEP_S, Recording, make_recordings, write
 
@@ -312,3 +314,15 @@ def test_a_folder_that_is_not_sewa_says_what_was_expected(tmp_path: Path) -> Non
     (tmp_path / "labels/Train_01.csv").write_text("'Train_01';0.0;0.1;0.2;0.3\n")
     with pytest.raises(CorpusError, match=r"no recording of sewa among 1 files; expected audio/Train_01\.wav or"):
         read(tmp_path)
+
+
+def test_a_prepared_manifest_brings_its_tables(tmp_path: Path) -> None:
+    table = pd.DataFrame({"utterance": ["a", "a"], "word": ["NA", ""], "start": [0.0, 0.5], "end": [0.5, np.nan]})
+    manifest = manifest_from_rows([{"utterance": "a", "text": "NA"}], "mine")
+    write_corpus(Corpus("mine", tmp_path, manifest, tables={"words": table}), tmp_path / "mine.csv")
+    again = open_corpus(f"mine={tmp_path / 'mine.csv'}")
+    assert list(again.tables) == ["words"]
+    pd.testing.assert_frame_equal(again.tables["words"], table, check_dtype=False)
+    (tmp_path / "mine.words.csv").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(CorpusError, match=r"mine\.words\.csv: not a readable table"):
+        open_corpus(f"mine={tmp_path / 'mine.csv'}")

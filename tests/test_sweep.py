@@ -1,6 +1,7 @@
 """Recipes with variants: a run of each side by side, all checked before one is begun."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from affectra.corpora.utterance import read_manifest, write_manifest
 from affectra.errors import AffectraError, ConfigError
 from affectra.files import read_json, write_json, write_text
 from affectra.overview import write_overview
-from affectra.sweep import execute_variants, outline_variants, plan_variants
+from affectra.run import execute
+from affectra.sweep import SHARED, execute_variants, outline_variants, plan_variants
 from affectra.units.planned import Plan
 
 SETTINGS: dict[str, Any] = {
@@ -157,3 +159,31 @@ def test_the_overview_has_the_word_error_rate_where_a_run_has_transcripts(tone_m
     for page in ("overview.md", "overview.html"):
         text = (out / page).read_text()
         assert "WER" in text and text.count("0.432") == 1
+
+
+def test_what_variants_have_alike_is_trained_once_and_as_each_would_alone(tone_manifest: Path, tmp_path: Path) -> None:
+    turns = tone_manifest.with_name("told.csv")
+    rows = read_manifest(tone_manifest)
+    said = rows["emotion"].map({"anger": "stop it now", "sadness": "all is over"})
+    write_manifest(rows.assign(text=said, dialogue=rows["speaker"], turn=range(len(rows))), turns)
+    variants = (
+        "  given: {}\n"
+        "  spoilt: {transcripts: {source: {name: corruption, options: {rate: 0.5}}, used: test}}\n"
+        "  other: {modalities.text.model.options.n_embedding: 3}\n"
+    )
+    recipe = str(tmp_path / "words.yaml")
+    write_text(recipe, f"extends: dutta2022-text-cpu\nname: words\nvariants:\n{variants}")
+    settings = {
+        "task": "emotion", "protocol": SETTINGS["protocol"], "modalities.text.training.epochs": 1,
+        "modalities.text.model.options.n_hidden": 4, "context.training.epochs": 1, "context.model.options.n_hidden": 4,
+        "modalities.text.front_end": {"name": "hashed-words", "options": {"n_dimensions": 6, "n_buckets": 64}},
+    }  # fmt: skip
+    found = plan_variants(recipe, [f"tones={turns}"], settings=settings, out=tmp_path / "runs")
+    execute_variants(found, resume=False, n_processes=1, say=lambda _: None)
+    assert len(list((tmp_path / "runs" / SHARED).iterdir())) == 4, "two folds, each with the text in two sizes"
+    alone = replace(found["spoilt"], shared=None, folder=tmp_path / "alone")
+    execute(alone)
+    for part in ("text/model.safetensors", "text/history.csv", "text-context/model.safetensors", "predictions.csv"):
+        for fold in (Path("seed-0/fold-0"), Path("seed-0/fold-1")):
+            here, there = found["spoilt"].folder / fold / part, alone.folder / fold / part
+            assert here.read_bytes() == there.read_bytes(), here

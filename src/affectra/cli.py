@@ -411,11 +411,15 @@ def report(runs: Annotated[list[Path], Parameter(name="RUN")], /, *, out: Path |
 
         print(write_overview(runs, out))
         return
+    from affectra.continuous_report import continuous_summary, write_continuous_report
     from affectra.report import summary_line, write_report
 
     for folder in runs:
-        written = write_report(folder)
-        print(f"{written}: {summary_line(read_json(folder / 'scores.json'))}")
+        path = folder / "scores.json"
+        is_in_time = path.is_file() and "dimensions" in read_json(path)
+        written = write_continuous_report(folder) if is_in_time else write_report(folder)
+        scores = read_json(path)
+        print(f"{written}: {continuous_summary(scores) if is_in_time else summary_line(scores)}")
 
 
 @app.command

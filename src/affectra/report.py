@@ -154,11 +154,10 @@ def _material(run: Run) -> list[str]:
         options = ", ".join(f"{name} {value}" for name, value in words["options"].items())
         where = "in tests and in training" if words["used"] == "always" else "in tests; training read the corpus's own"
         rate = words["word_error_rate"]
-        errors = f"word error rate {rate:.3f} over {words['n_words']} words of the turns that are scored"
-        lines.append(
-            f"Words: by {words['source']}{f' ({options})' if options else ''} {where}; "
-            f"{errors if rate is not None else 'the corpus has no transcripts to count errors against'}."
-        )
+        errors = "the corpus has no transcripts to count errors against"
+        if rate is not None:
+            errors = f"word error rate {rate:.3f} over {words['n_words']} words of the turns that are scored"
+        lines.append(f"Words: by {words['source']}{f' ({options})' if options else ''} {where}; {errors}.")
     if withheld := run.recipe.get("withheld"):
         lines.append(f"Withheld in tests: {', '.join(withheld)}; training had it.")
     return lines

@@ -10,6 +10,7 @@ from affectra.corpora.utterance import Corpus, read_manifest, write_manifest
 from affectra.errors import CorpusError
 from affectra.files import read_json, write_json
 
+TABLE_TEXT = ("utterance", "file", "speaker", "rater", "emotion", "word", "text")  # columns of side tables
 MANIFEST_SUFFIXES = (".csv", ".parquet")
 
 
@@ -56,7 +57,19 @@ def _from_manifest(path: Path, name: str) -> Corpus:
             f"{path}: {first} is not below {' or '.join(map(str, _roots(path)))}; move the manifest into the folder "
             "that its file column is relative to, or prepare it again"
         )
-    return Corpus(name, root, manifest)
+    beside = {table.name[len(path.stem) + 1 : -4]: table for table in sorted(path.parent.glob(f"{path.stem}.*.csv"))}
+    return Corpus(name, root, manifest, tables={kind: _read_table(table) for kind, table in beside.items()})
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    """A table beside a manifest, as `write_corpus` writes it; "NA" is a word there, not a number."""
+    try:
+        columns = pd.read_csv(path, nrows=0).columns
+        numbers = {column: [""] for column in columns if column not in TABLE_TEXT}
+        dtypes = {column: "str" for column in columns if column in TABLE_TEXT}
+        return pd.read_csv(path, dtype=dtypes, keep_default_na=False, na_values=numbers)
+    except (ValueError, UnicodeDecodeError) as error:  # pandas' parser errors are ValueErrors
+        raise CorpusError(f"{path}: not a readable table: {str(error).splitlines()[0]}") from error
 
 
 def find_root(path: Path, manifest: pd.DataFrame) -> Path | None:

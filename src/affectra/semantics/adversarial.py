@@ -199,10 +199,10 @@ def adversarial_start(
     if n_dimensions != target.shape[1]:
         raise ConfigError(f"adversarial start: vectors have {n_dimensions} and {target.shape[1]} dimensions")
     scale = n_dimensions**0.5  # inputs of variance one: from unit vectors of many dimensions little is learnt
-    players = (torch.from_numpy(unit_vectors(vectors) * np.float32(scale)) for vectors in (source, target))
+    of_source, of_target = (torch.from_numpy(unit_vectors(space) * np.float32(scale)) for space in (source, target))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        game = _Game(*players, np.eye(n_dimensions) if initial is None else initial, settings, seed)
+        game = _Game(of_source, of_target, np.eye(n_dimensions) if initial is None else initial, settings, seed)
         return _play(game, source, target)
 
 

@@ -252,9 +252,10 @@ class EpochBatches(Sampler[list[int]]):
 
 def training_loader(dataset: SegmentDataset, batches: EpochBatches, collate: Collate) -> DataLoader:
     """Shuffled batches."""
-    return DataLoader(dataset, batch_sampler=batches, collate_fn=collate)
+    # A loader draws a number as it begins; from torch's own stream, a resumed training would miss it in its dropout.
+    return DataLoader(dataset, batch_sampler=batches, collate_fn=collate, generator=torch.Generator())
 
 
 def test_loader(dataset: SegmentDataset, batch_size: int) -> DataLoader:
     """Batches in order."""
-    return DataLoader(dataset, batch_size=batch_size, collate_fn=Collate({}))
+    return DataLoader(dataset, batch_size=batch_size, collate_fn=Collate({}), generator=torch.Generator())

@@ -187,11 +187,12 @@ def train_head(job: HeadJob) -> None:
         counts=torch.from_numpy(np.bincount(learnt, minlength=len(job.classes))),
     )
     batches = EpochBatches(len(data), plan.batch_size, 0, 0, job.seed, job.fold, job.name)
+    own = torch.Generator()  # see `training_loader`
     fit(
         trainer(plan, job.folder, job.seed, job.fold, job.name),
         HeadTraining(network, objective, plan),
-        DataLoader(data, batch_sampler=batches, collate_fn=data.collate),
-        DataLoader(dev, batch_size=BATCH, collate_fn=dev.collate) if len(dev) else None,
+        DataLoader(data, batch_sampler=batches, collate_fn=data.collate, generator=own),
+        DataLoader(dev, batch_size=BATCH, collate_fn=dev.collate, generator=own) if len(dev) else None,
         job.folder / "resume" / "last.safetensors",
     )
     save_head(network.eval(), job.head, job.sizes, job.classes, job.folder)

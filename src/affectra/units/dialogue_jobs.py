@@ -152,7 +152,7 @@ def _fold_job(
 
 def _targets(target_of: Mapping[str, int], keys: Sequence[str]) -> dict[str, int]:
     """Classes by key, in the order of the names: nothing is to depend on the order of a manifest's rows."""
-    return {key: target_of[key] for key in keys}
+    return {key: target_of[key] for key in sorted(keys)}
 
 
 def _examples(turns: Turns, targets: Mapping[str, int]) -> tuple[Example, ...]:
