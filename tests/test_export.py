@@ -44,6 +44,7 @@ GIVEN: list[tuple[str, dict[str, Any]]] = [
     ("log-mel", {}),
     ("mfcc", {"n_coefficients": 13}),
     ("voice-statistics", {}),
+    ("utterance-views", {"views": ["voice-statistics", "cepstral-covariance"]}),
 ]
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from affectra.errors import ConfigError
 from affectra.numpy_frames import FunctionalsFrames, LogMelFrames, MfccFrames, NumpyFrontEnd, SpectrogramFrames
 from affectra.registry import check_options
+from affectra.utterance_views import UtteranceViewsFrames
 from affectra.voice_statistics import VoiceStatisticsFrames
 
 NUMPY_FRONT_ENDS: Mapping[str, Callable[..., NumpyFrontEnd]] = {
@@ -14,6 +15,7 @@ NUMPY_FRONT_ENDS: Mapping[str, Callable[..., NumpyFrontEnd]] = {
     "mfcc": MfccFrames,
     "functionals": FunctionalsFrames,
     "voice-statistics": VoiceStatisticsFrames,
+    "utterance-views": UtteranceViewsFrames,
 }
 
 

@@ -14,6 +14,7 @@ from affectra.features.learned_leaf import LearnedLeaf
 from affectra.features.mel import LogMel, Mfcc
 from affectra.features.spectrogram import Spectrogram
 from affectra.features.transformer_text import TransformerText
+from affectra.features.views import UtteranceViews
 from affectra.features.voice import VoiceStatistics
 from affectra.features.waveform import Waveform
 from affectra.features.word_vector_frames import WordVectorFrames
@@ -27,6 +28,7 @@ FRONT_ENDS.register("mfcc")(Mfcc)
 FRONT_ENDS.register("leaf")(FixedLeaf)
 FRONT_ENDS.register("waveform")(Waveform)
 FRONT_ENDS.register("voice-statistics")(VoiceStatistics)
+FRONT_ENDS.register("utterance-views")(UtteranceViews)
 FRONT_ENDS.register("learned-leaf")(LearnedLeaf)
 FRONT_ENDS.register("hashed-words")(HashedWords)
 FRONT_ENDS.register("word-vectors")(WordVectorFrames)

@@ -53,8 +53,7 @@ class Functionals(nn.Module):
         if sample_rate < 8000:
             raise ConfigError(f"functionals: needs sample_rate >= 8000 Hz, found {sample_rate}")
         require_extra("opensmile", "baselines", "the front end functionals")
-        if parent_process() is None:  # not once more in each process of --jobs
-            _say_licence()
+        say_licence()
         self.feature_set = feature_set
         self.sample_rate = sample_rate
         self.n_features = N_FEATURES[feature_set]
@@ -98,6 +97,7 @@ class Functionals(nn.Module):
 
 
 @cache
-def _say_licence() -> None:
-    """On the log, once."""
-    logging.getLogger(__name__).warning(LICENCE)
+def say_licence() -> None:
+    """On the log, once, and not once more in each process of --jobs."""
+    if parent_process() is None:
+        logging.getLogger(__name__).warning(LICENCE)

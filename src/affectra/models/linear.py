@@ -31,12 +31,15 @@ class Linear(nn.Module):
     With `quadrants`, what arousal and valence say of a class is added to its score: `weight x (log P(arousal of the
     class) + log P(valence of the class))`.
 
+    With `groups`, each group of features has the same say; otherwise thousands of one kind drown a hundred of another.
+
     Args:
         n_features: of the vector.
         n_classes: scores per example.
         n_auxiliary: binary tasks; with `quadrants` arousal and valence, in this order.
         penalty: of half the squared weights, against the mean loss of an example.
         limit: features are cut off at this many deviations, so that no oddity of a recording decides alone.
+        groups: sizes of the groups that the features come in, one behind the other; none is one group.
         erase: whether to take the corpus out; a training part of one corpus has none.
         quadrants: whether each class, in their order, is of high arousal and of positive valence; none leaves it out.
         quadrant_weight: of that addition.
@@ -46,7 +49,7 @@ class Linear(nn.Module):
         - output: see `Output`; the embedding is (batch, n_features), what the layers read
 
     Raises:
-        ConfigError: quadrants of another number of classes, or without the two tasks.
+        ConfigError: quadrants of another number of classes, or without the two tasks; groups of other features.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class Linear(nn.Module):
         n_auxiliary: int = 0,
         penalty: float = 0.06,
         limit: float = 4.0,
+        groups: Sequence[int] = (),
         erase: bool = False,
         quadrants: Sequence[Sequence[bool]] = (),
         quadrant_weight: float = 0.5,
@@ -64,6 +68,8 @@ class Linear(nn.Module):
         super().__init__()
         if not (0 < penalty < float("inf") and limit > 0):
             raise ConfigError(f"linear: penalty and limit are numbers above 0, found {penalty} and {limit}")
+        if groups and (min(groups) < 1 or sum(groups) != n_features):
+            raise ConfigError(f"linear: groups are sizes that add up to the {n_features} features; found {[*groups]}")
         if quadrants and (len(quadrants) != n_classes or n_auxiliary != 2 or any(len(q) != 2 for q in quadrants)):
             raise ConfigError(
                 f"linear: quadrants are [high arousal, positive valence] of each of the {n_classes} classes, and need "
@@ -72,6 +78,10 @@ class Linear(nn.Module):
         self.penalty, self.limit, self.quadrant_weight = penalty, limit, quadrant_weight
         self.classify = nn.Linear(n_features, n_classes)
         self.sides = nn.Linear(n_features, n_auxiliary) if n_auxiliary else None
+        # A group's squared length is then about 1 whatever its size, and so is what it weighs against the penalty.
+        scale = torch.cat([torch.full((size,), size**-0.5) for size in groups]) if groups else torch.ones(n_features)
+        self.register_buffer("scale", scale, persistent=False)
+        self.scale: Tensor
         self.erase = erase
         if erase:
             self.register_buffer("eraser", torch.eye(n_features))
@@ -85,7 +95,7 @@ class Linear(nn.Module):
     def forward(self, features: Tensor, n_frames: Tensor | None = None) -> Output:
         """Scores and embedding of a batch."""
         del n_frames
-        embedding = features[:, :, 0].clamp(-self.limit, self.limit)
+        embedding = features[:, :, 0].clamp(-self.limit, self.limit) * self.scale
         if self.erase:
             embedding = (embedding - self.center) @ self.eraser + self.center
         scores = self.classify(embedding)
@@ -102,7 +112,7 @@ class Linear(nn.Module):
         Raises:
             ConfigError: a class of the task, or a side of a binary one, has no utterance.
         """
-        features = part.features.clip(-self.limit, self.limit).astype(np.float64)
+        features = part.features.clip(-self.limit, self.limit).astype(np.float64) * self.scale.numpy()
         corpora = np.asarray(part.corpora if len(part.corpora) else [""] * len(features))
         if self.erase:
             center, eraser = _eraser(features, corpora, _cell_weights(corpora, part.targets))

@@ -1,0 +1,99 @@
+"""Views of an utterance: what the covariance of cepstra tells and what it does not, and views beside each other."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from affectra.cepstral_covariance import LEAST_VARIANCE, N_FEATURES, CepstralCovarianceFrames, log_covariance
+from affectra.errors import ConfigError
+from affectra.features import FRONT_ENDS
+from affectra.models.linear import Linear
+from affectra.models.vectors import Vectors
+from affectra.utterance_views import VIEWS, UtteranceViewsFrames
+
+RATE = 16_000
+COVARIANCE = CepstralCovarianceFrames()
+
+
+def sung(seed: int = 0, n_samples: int = 2 * RATE) -> np.ndarray:
+    """Noise whose colour and loudness move at the pace of speech."""
+    rng = np.random.default_rng(seed)
+    noise = rng.standard_normal(n_samples)
+    low = np.convolve(noise, np.ones(16) / 4, "same")
+    mix = (1 + np.sin(2 * np.pi * rng.uniform(2, 6) * np.arange(n_samples) / RATE)) / 2
+    return (0.05 * (mix * low + (1 - mix) * noise) * (0.3 + mix)).astype(np.float32)
+
+
+@given(st.integers(0, 10_000), st.integers(2, 6), st.integers(1, 40))
+def test_the_exponential_of_the_logarithm_is_the_covariance(seed: int, n_columns: int, n_rows: int) -> None:
+    rows = np.random.default_rng(seed).normal(size=(n_rows, n_columns)) * 3
+    row, column = np.triu_indices(n_columns)
+    matrix = np.zeros((n_columns, n_columns))
+    flat = log_covariance(rows, LEAST_VARIANCE)
+    matrix[row, column] = matrix[column, row] = np.where(row == column, flat, flat / np.sqrt(2))
+    values, vectors = np.linalg.eigh(matrix)
+    expected = np.cov(rows, rowvar=False, bias=True) + LEAST_VARIANCE * np.eye(n_columns)
+    np.testing.assert_allclose((vectors * np.exp(values)) @ vectors.T, expected, rtol=1e-7, atol=1e-7)
+    assert np.linalg.norm(flat) == pytest.approx(np.linalg.norm(matrix))
+
+
+def test_the_level_and_the_colour_of_a_recording_do_not_count_its_movement_does() -> None:
+    samples = sung()
+    plain = COVARIANCE.frames(samples)
+    louder = COVARIANCE.frames(0.1 * samples)
+    coloured = COVARIANCE.frames(np.append(samples[1:] - 0.3 * samples[:-1], 0).astype(np.float32))
+    other = COVARIANCE.frames(sung(1))
+    np.testing.assert_allclose(louder, plain, atol=1e-3)
+    assert np.linalg.norm(coloured - plain) < 0.25 * np.linalg.norm(other - plain)
+
+
+@pytest.mark.parametrize("n_samples", [1, 399, 400, 560, 4000, 40_001])
+def test_any_length_and_silence_have_finite_numbers(n_samples: int) -> None:
+    for samples in (sung(2, n_samples), np.zeros(n_samples, np.float32), np.ones(n_samples, np.float32)):
+        vector = COVARIANCE.frames(samples)
+        assert vector.shape == (1, N_FEATURES) and np.isfinite(vector).all()
+
+
+def test_views_stand_beside_each_other_in_the_order_asked_for() -> None:
+    samples = sung(3)
+    names = ["cepstral-covariance", "voice-statistics"]
+    expected = np.concatenate([VIEWS[name]().frames(samples) for name in names], 1)
+    front_end = FRONT_ENDS.build("utterance-views", {"views": names})
+    frames = front_end.frames(torch.from_numpy(samples))
+    np.testing.assert_array_equal(frames.numpy(), expected)
+    assert frames.shape == (front_end.n_frames(len(samples)), front_end.n_features)
+    assert front_end(frames[None]).shape == (1, front_end.n_features, 1)
+
+
+@pytest.mark.parametrize("views", [[], ["functionals", "functionals"], ["functional"]])
+def test_no_view_one_twice_and_an_unknown_one_are_refused(views: list[str]) -> None:
+    with pytest.raises(ConfigError, match="view"):
+        UtteranceViewsFrames(views=views)
+
+
+def problem(seed: int, copies: int) -> Vectors:
+    """Two classes that three features tell apart; with them, many copies of one that tells nothing."""
+    rng = np.random.default_rng(seed)
+    targets = np.arange(60) % 2
+    telling = rng.normal(size=(60, 3)) + 1.2 * targets[:, None]
+    noise = np.repeat(rng.normal(size=(60, 1)), copies, axis=1)
+    features = np.concatenate([telling, noise], 1).astype(np.float32)
+    return Vectors(features=features, targets=targets, groups=np.arange(60).astype(str))
+
+
+def test_with_groups_the_size_of_a_group_does_not_matter() -> None:
+    scores = []
+    for copies in (1, 400):
+        part = problem(0, copies)
+        model = Linear(3 + copies, 2, groups=[3, copies], penalty=0.01)
+        model.fit(part)
+        scores.append(model(torch.from_numpy(part.features)[:, :, None]).scores)
+    torch.testing.assert_close(scores[0], scores[1], atol=2e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("groups", [[3], [3, 4, 5], [0, 10], [-1, 11]])
+def test_groups_of_other_features_are_refused(groups: list[int]) -> None:
+    with pytest.raises(ConfigError, match="add up to the 10 features"):
+        Linear(10, 2, groups=groups)
