@@ -4,10 +4,13 @@
 
 Every candidate is run in turn, again and again, in one process; times are medians of CPU time, so that other work on
 the machine does as little harm as possible. Memory is what one pass adds to the largest size of a process of its own.
-Peers are imported from the given directories: leaf-pytorch, speechbrain, efficientleaf.
+Peers are imported from checkouts in the given directories: leaf-pytorch (SarthakYadav/leaf-pytorch), speechbrain,
+efficientleaf (CPJKU/EfficientLEAF: 8 groups, stride factor 16, PCEN). The first two import torchaudio for their mel
+filters, speechbrain hyperpyyaml as well; `PYTHONPATH` may point at them. `--only` measures some candidates beside ours.
 """
 
 import argparse
+import contextlib
 import importlib.util
 import math
 import os
@@ -94,7 +97,8 @@ def peer(name: str, folder: str) -> nn.Module:
     if name == "leaf-pytorch":
         from leaf_pytorch.frontend import Leaf as Peer
 
-        module = Peer(n_filters=40, sample_rate=RATE)
+        with contextlib.redirect_stdout(None):  # it prints a shape
+            module = Peer(n_filters=40, sample_rate=RATE)
         return _Reshaped(module, lambda waveform: waveform[:, None])
     if name == "speechbrain":
         from speechbrain.lobes.features import Leaf as Peer
@@ -103,7 +107,8 @@ def peer(name: str, folder: str) -> nn.Module:
     if name == "efficientleaf":
         from model.efficientleaf import EfficientLeaf
 
-        return EfficientLeaf(n_filters=40, num_groups=8, sample_rate=RATE, compression="pcen")
+        # A stride factor of 16 is the largest its authors tried; its default of 1 takes ten times as long.
+        return EfficientLeaf(n_filters=40, num_groups=8, sample_rate=RATE, stride_factor=16, compression="pcen")
     raise SystemExit(f"unknown peer {name!r}; known: efficientleaf, leaf-pytorch, speechbrain")
 
 
@@ -209,6 +214,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--wav", type=Path, nargs="+", default=[], help="16 kHz recordings instead of noise")
     parser.add_argument("--peer", action="append", default=[], metavar="NAME=DIR")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="of direct, log-mel, the peers, ...; default: all")
     parser.add_argument("--memory", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     peers = dict(item.split("=", 1) for item in arguments.peer)
@@ -218,6 +224,8 @@ def main() -> None:
     names = ["affectra", "affectra exact", "direct", "log-mel", *peers]
     if importlib.util.find_spec("librosa"):
         names.append("librosa log-mel")
+    if arguments.only:
+        names = ["affectra", *(name for name in names[1:] if name in arguments.only)]
     waveform = signals(arguments.wav)
     what = f"{len(arguments.wav)} recordings" if arguments.wav else "white noise"
     print(f"{BATCH} x {LENGTH_S} s of {what}, hop 10 ms; torch {torch.__version__}, {_processor()}\n")

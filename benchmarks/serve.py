@@ -19,7 +19,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -30,10 +30,10 @@ from websockets.asyncio.client import connect
 
 RATE, BLOCK_S = 48_000, 0.04
 SERVER = """
-import sys
+import json, sys
 from affectra import load
-from affectra.serve import serve
-serve(load(sys.argv[1]), port=int(sys.argv[2]))
+from affectra.serve import Limits, serve
+serve(load(sys.argv[1]), port=int(sys.argv[2]), limits=Limits(**json.loads(sys.argv[3])))
 """
 
 
@@ -53,13 +53,32 @@ class Process:
         fields = (self._folder / "stat").read_text().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    def n_open_files(self) -> int:
+        """Files, sockets and pipes."""
+        return len(list((self._folder / "fd").iterdir()))
+
+    def n_threads(self) -> int:
+        """Of all kinds."""
+        return len(list((self._folder / "task").iterdir()))
+
 
 @contextmanager
-def serving(model: str) -> Iterator[tuple[int, Process]]:
-    """A server of a model on a free port, and its process."""
+def serving(
+    model: str, limits: Mapping[str, float] | None = None, folder: Path | None = None
+) -> Iterator[tuple[int, Process]]:
+    """A server of a model on a free port, and its process.
+
+    Args:
+        model: name or folder.
+        limits: those that are not to be as they are by default.
+        folder: for its temporary files and its log, `server.log`; default: the system's, and no log.
+    """
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    process = subprocess.Popen([sys.executable, "-c", SERVER, model, str(port)], stderr=subprocess.DEVNULL)
+    command = [sys.executable, "-c", SERVER, model, str(port), json.dumps(dict(limits or {}))]
+    environment = dict(os.environ) if folder is None else {**os.environ, "TMPDIR": str(folder)}
+    with open(os.devnull if folder is None else folder / "server.log", "wb") as log:
+        process = subprocess.Popen(command, stderr=log, env=environment)
     try:
         while True:
             try:

@@ -108,7 +108,9 @@ def fake_run(folder, table=None, comparable=False, synthetic=False, n_folds=1, t
             truth = [np.cumsum(np.random.default_rng(1).normal(size=(80, 2)), axis=0)]
             fitted = PostProcessing.fit([0.5 * truth[0] - 1], truth, dimensions=DIMENSIONS)
             delays = {"arousal": 1.6, "valence": 2.4}
-            write_json(part / "traces.json", {"delay_s": delays, "postprocessing": fitted.to_json()})
+            taken = {"word said": 0.25 + 0.5 * seed, "none said": 0.125}
+            told = {"delay_s": delays, "postprocessing": fitted.to_json(), "attention": taken}
+            write_json(part / "traces.json", told)
     return folder
 
 
@@ -222,6 +224,15 @@ def test_a_report_with_its_pictures_is_drawn(tmp_path, drawn):
     times = np.arange(5) / 10
     write_traces_picture(tmp_path / "one.svg", times, {"a": times}, {"a": times}, "a $name$")
     assert "<svg" in (tmp_path / "one.svg").read_text()
+
+
+def test_a_report_says_how_much_of_the_words_was_taken_and_leaves_the_traces_as_files(tmp_path):
+    run = fake_run(tmp_path / "treated", treated=True)
+    for text in both(run):
+        assert "word said 0.500, none said 0.125" in " ".join(text.split()).replace(" ,", ",")
+    names = sorted(path.name for path in (run / "traces").iterdir())
+    assert names == sorted(f"Test_{k:02}{suffix}" for k in range(4) for suffix in (".csv", ".TextGrid"))
+    assert all("Share of the words" not in text for text in both(fake_run(tmp_path / "plain")))
 
 
 def test_a_run_of_other_predictions_is_refused_by_name(tmp_path):

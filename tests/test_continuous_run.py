@@ -3,6 +3,7 @@
 import math
 import shutil
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 import soundfile
 import torch
 
+from affectra.cli import main
 from affectra.config import load_recipe, recipe_names
 from affectra.continuous_predictions import read_frames
 from affectra.corpora import synthetic
@@ -93,11 +95,11 @@ def test_every_recipe_over_time_trains_and_predicts(name: str, rendered: Path, t
 
 
 @pytest.mark.parametrize("release", [2017, 2019])
-def test_sewa_runs_from_its_folders_to_the_report(release: int, rendered: Path, tmp_path: Path) -> None:
+def test_sewa_runs_from_prepare_to_the_report(release: int, rendered: Path, tmp_path: Path) -> None:
     write_sewa(tmp_path / "sewa", synthetic.read(rendered), release=release)
-    plan = plan_run(
-        "tzirakis2021", [f"sewa={tmp_path / 'sewa'}"], settings={**SMALL, **SMALL_CNN}, out=tmp_path / "run"
-    )
+    manifest = tmp_path / "sewa" / "manifest.csv"
+    assert main(["prepare", "sewa", "--root", str(manifest.parent), "--out", str(manifest)]) == 0
+    plan = plan_run("tzirakis2021", [f"sewa={manifest}"], settings={**SMALL, **SMALL_CNN}, out=tmp_path / "run")
     assert "left out  without time-continuous labels 2" in outline(plan)  # the test part, whose labels are not public
     scores = execute(plan)
     assert scores["n_utterances"] == 2 and scores["n_speakers"] == 2 and scores["protocol"]["name"] == "official"
@@ -108,6 +110,22 @@ def test_sewa_runs_from_its_folders_to_the_report(release: int, rendered: Path, 
     rows = read_frames(tmp_path / "run" / "predictions.csv")
     labels = synthetic.read(rendered).tables["continuous"]
     assert len(rows) == labels["utterance"].str.contains("-gb-").sum(), "every label of the dev part is predicted"
+
+
+def test_post_processing_on_sewa_needs_a_dev_part_that_is_not_tested(rendered: Path, tmp_path: Path) -> None:
+    """The official dev part is tested, since the labels of the test part are not public."""
+    write_sewa(tmp_path / "sewa", synthetic.read(rendered))
+    wanted = {**SMALL, "postprocessing": True, "delay_s": "search", "training.epochs": 1}
+    plan_of = partial(plan_run, "continuous-log-mel", [f"sewa={tmp_path / 'sewa'}"])
+    with pytest.raises(ConfigError, match=r"protocol official keeps none; .* e\.g\. --protocol kfold-speaker"):
+        plan_of(settings=wanted)
+    folds = {"protocol": {"name": "kfold-speaker", "options": {"k": 3, "dev": True}}}
+    work = continuous.prepare(plan_of(settings={**wanted, **folds}, out=tmp_path / "run"), 1, lambda _: None)
+    work.folds[0].run()
+    parts = read_json(tmp_path / "run/seed-0/fold-0/split.json")
+    assert parts["dev"] and not {*parts["dev"]} & {*parts["train"], *parts["test"]}  # a recording is a speaker
+    fitted = read_json(tmp_path / "run/seed-0/fold-0/traces.json")["postprocessing"]
+    assert list(fitted["by_dimension"]) == DIMENSIONS
 
 
 def arousal_of_two_folds(folder: Path, out: Path) -> float:
@@ -149,7 +167,8 @@ def test_a_resumed_fold_ends_in_the_same_bytes(rendered: Path, tmp_path: Path, m
     assert (resumed / "resume/last.safetensors").is_file() and not (resumed / "predictions.csv").exists()
     work_of(OURS, rendered, tmp_path / "resumed", **settings).folds[0].run()
     files = sorted(path.name for path in whole.iterdir())
-    assert files == sorted(path.name for path in resumed.iterdir()) and "predictions.csv" in files
+    assert files == sorted(path.name for path in resumed.iterdir())
+    assert {"predictions.csv", "embeddings.safetensors"} <= {*files}
     for file in files:
         assert (whole / file).read_bytes() == (resumed / file).read_bytes(), file
 

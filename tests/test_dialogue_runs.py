@@ -609,7 +609,15 @@ def test_what_cannot_be_is_refused_by_name_before_training(
     assert not (tmp_path / "run").exists()
 
 
-# IEMOCAP's layout, from start to report
+# The embedded corpus and IEMOCAP's layout
+
+
+def test_folds_of_the_embedded_corpus_learn_from_the_language_that_they_are_tested_in(tmp_path: Path) -> None:
+    plan = plan_run("dutta2022-text-cpu", settings={"context": None}, out=tmp_path)
+    rows = plan.data.labelled.manifest
+    language = dict(zip(rows["utterance"], rows["language"].str[:2], strict=True))
+    for fold in plan.data.splits.folds:
+        assert {language[key] for key in fold.test} <= {language[key] for key in fold.train}
 
 
 @pytest.fixture(scope="module")

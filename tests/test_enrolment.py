@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.optimize import minimize
+from scipy.optimize import minimize, minimize_scalar
 
-from affectra.enrolment import Enrolment, enrol, fit_bias, measure_gain
+from affectra.enrolment import Enrolment, enrol, fit_bias, fit_shift, measure_gain
 from affectra.errors import ConfigError
 
 CLASSES = ["anger", "happiness", "neutral", "sadness"]
@@ -75,6 +75,32 @@ def test_an_enrolment_keeps_one_number_a_class_and_makes_probabilities() -> None
     np.testing.assert_allclose(Enrolment(np.zeros(4), 0).apply(LEVEL), LEVEL)
 
 
+@pytest.mark.parametrize("n", [1, 3, 20])
+def test_the_shift_of_a_dimension_is_what_a_general_minimiser_finds(n: int) -> None:
+    p = np.random.default_rng(n).beta(4, 2, n)
+    log_odds = np.log(p / (1 - p))
+
+    def loss(shift: float) -> float:
+        high = 1 / (1 + np.exp(-(log_odds + shift)))
+        return float(-(0.2 * np.log(high) + 0.8 * np.log(1 - high)).sum() + (shift / 2) ** 2)  # |b|^2 / 2 of two sides
+
+    assert fit_shift(p, 0.2) == pytest.approx(minimize_scalar(loss).x, abs=1e-4)
+    assert fit_shift(1 - p, 0.8) == pytest.approx(-fit_shift(p, 0.2), abs=1e-9)  # low is as good a name as high
+
+
+def test_arousal_and_valence_move_as_far_as_they_are_known_and_their_order_stays() -> None:
+    level = dict(zip(CLASSES, LEVEL, strict=True))
+    loud = [0.7, 0.9, 0.8]
+    found = enrol(clips(3), level, CLASSES, dimensions={"arousal": (loud, 0.2), "valence": ([0.5, 0.6, 0.4], None)})
+    assert found.shifts == {"arousal": fit_shift(loud, 0.2)} and found.shifts["arousal"] < 0
+    moved = [found.apply_binary("arousal", p) for p in np.linspace(0, 1, 9)]
+    assert moved == sorted(moved) and all(0 <= p <= 1 for p in moved)
+    odds = moved[4] / (1 - moved[4])
+    assert odds == pytest.approx(math.exp(found.shifts["arousal"]))
+    assert found.apply_binary("valence", 0.3) == 0.3  # there is no level of it
+    np.testing.assert_allclose(found.bias, enrol(clips(3), level, CLASSES).bias)
+
+
 def test_what_cannot_be_enrolled_is_said() -> None:
     with pytest.raises(ConfigError, match=r"affectra-x: cannot adapt to a voice, its calibration\.json has no level"):
         enrol(clips(2), None, CLASSES, "affectra-x")
@@ -117,6 +143,26 @@ def test_the_gain_without_a_shift_is_nothing_and_scores_what_was_not_enrolled() 
     recalls = [right[table["truth"] == name].mean() for name in CLASSES if name != "neutral"]
     # Of the neutral ones two a speaker are enrolled, another two each time; the others' mean recall is about theirs.
     assert gain.ua[0] == pytest.approx(np.mean([*recalls, right[neutral].mean()]), abs=0.01)
+
+
+def test_the_gain_of_a_dimension_is_that_of_its_two_sides() -> None:
+    rng = np.random.default_rng(0)
+    table = leaning(0.0)
+    aroused = table["truth"].isin(["anger", "happiness"]).to_numpy()
+    lean = 2.5 * rng.standard_normal(12).repeat(40)
+    high = 1 / (1 + np.exp(-(3 * aroused - 1.5 + 0.5 * rng.standard_normal(480) + lean)))
+    table = table.assign(truth_arousal=aroused.astype(float), probability_arousal=high)
+    gain = measure_gain(table, CLASSES, 3, dimension="arousal")
+    assert gain.n_speakers == 12 and gain.difference["ua"] > 0.1 and gain.difference["nll"] < 0
+    assert gain.interval["ua"] is not None and gain.interval["ua"][0] > 0
+    none = measure_gain(table, CLASSES, 3, shrinkage=1e9, dimension="arousal")
+    assert none.difference["ua"] == pytest.approx(0, abs=1e-12)
+    right = (high > 0.5) == aroused
+    sides = [right[aroused].mean(), right[~aroused].mean()]
+    assert none.ua[0] == pytest.approx(np.mean(sides), abs=0.02)  # some of the neutral ones are enrolled, not judged
+    unknown = table.copy()
+    unknown.loc[table["truth"] == "happiness", "truth_arousal"] = np.nan
+    assert measure_gain(unknown, CLASSES, 3, dimension="arousal").n_speakers == 12
 
 
 def test_no_label_of_a_speaker_but_the_enrolled_neutral_ones_changes_its_scores() -> None:

@@ -17,6 +17,7 @@ from affectra.figures import (
     draw_maps,
     draw_matrix,
     draw_points,
+    draw_scan,
     png,
     png_width,
 )
@@ -161,3 +162,20 @@ def test_strange_names_are_drawn_as_they_are(theme):
 def test_the_width_of_a_picture_is_in_pixels_of_a_page():
     figure = draw_bars({"a": 1.0}, 0.5, None, 0.5, LIGHT)
     assert png_width(png(figure)) == pytest.approx(96 * figure.get_figwidth(), abs=1)
+
+
+@THEMES
+def test_a_scan_has_wa_its_intervals_and_every_class_at_its_values(theme):
+    recalls = {"anger": [0.9, None, 0.7], "$\\frac{": [0.1, 0.2, 0.3]}
+    figure = draw_scan([2, 4, 16], [0.5, 0.6, 0.4], [[0.4, 0.6], None, [0.3, 0.5]], recalls, "height", theme)
+    axes = figure.axes[0]
+    anger, other, wa, *bars = axes.get_lines()
+    np.testing.assert_allclose(anger.get_ydata(), [0.9, np.nan, 0.7])
+    np.testing.assert_allclose(other.get_ydata(), [0.1, 0.2, 0.3])
+    np.testing.assert_allclose(wa.get_xydata(), [(2, 0.5), (4, 0.6), (16, 0.4)])
+    assert wa.get_linewidth() > 2 * anger.get_linewidth() and anger.get_marker() != other.get_marker()
+    assert [bar.get_xydata().tolist() for bar in bars] == [[[2, 0.4], [2, 0.6]], [[16, 0.3], [16, 0.5]]]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["2", "4", "16"]
+    assert [text.get_text().strip() for text in figure.legends[0].get_texts()] == ["WA", *recalls]
+    assert figure.legends[0].legend_handles[0].get_color() == wa.get_color()
+    assert png(figure).startswith(b"\x89PNG")

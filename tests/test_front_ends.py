@@ -21,7 +21,8 @@ OPTIONS: dict[str, dict] = {
 }
 # One vector a stretch, parameters of its own, or text: tested with what computes it.
 ELSEWHERE = {
-    "functionals", "voice-statistics", "utterance-views", "learned-leaf", "hashed-words", "word-vectors", "transformer-text",
+    "functionals", "voice-statistics", "utterance-views", "learned-leaf", "hashed-words", "word-vectors",
+    "transformer-text",
 }  # fmt: skip
 RATE = 16_000
 

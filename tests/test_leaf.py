@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from affectra.errors import AudioError, ConfigError
 from affectra.features import leaf as leaf_module
-from affectra.features import leaf_fast, leaf_guard
+from affectra.features import leaf_fast, leaf_guard, leaf_planner
 from affectra.features.leaf import Leaf, convert_leaf_pytorch
+from affectra.features.leaf_planner import Planner
 from affectra.features.leaf_stream import LeafStream
 
 RATE = 16_000
@@ -140,7 +141,7 @@ def test_noise_needs_the_full_rate_nowhere_but_in_the_widest_filter(monkeypatch:
     leaf = Leaf()
     leaf(0.1 * torch.randn(8, 4 * RATE, generator=torch.Generator().manual_seed(0)))
     assert found[0].float().mean() < 0.01  # of blocks and filters
-    plan = leaf._plan[0]
+    plan = leaf._ready_bank().plan
     assert [group.filters for group in plan.groups if group.size == plan.grid.block_length] == [[0]]
     n_values = plan.n_values / (plan.grid.n_frames * plan.grid.hop_length)  # complex, per sample of the signal
     direct_products, fft_products = 80 * 401, 10  # per sample; per value of an FFT of a few hundred
@@ -213,16 +214,30 @@ def test_filters_that_moved_are_planned_anew() -> None:
     leaf = Leaf()
     truth = copy.deepcopy(leaf).double()
     waveform = torch.stack([SIGNALS["noise"], SIGNALS["tone 1010"]])
+    first = leaf._ready_bank().plan
     with torch.no_grad():
-        leaf(waveform)
-        first = leaf._plan
-        leaf(waveform)
-        assert leaf._plan is first
         for model in (leaf, truth):
             model.centers.copy_(model.centers.flip(0))
             model.pooling_widths.fill_(0.01)
         torch.testing.assert_close(leaf(waveform).double(), truth(waveform.double()), atol=3e-5, rtol=0)
-        assert leaf._plan is not first
+    assert leaf._ready_bank().plan is not first
+
+
+def test_a_plan_is_the_same_however_training_came_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    choose = leaf_planner.choose_bands
+    monkeypatch.setattr(leaf_planner, "choose_bands", lambda *args: asked.append(len(args[1])) or choose(*args))
+    parameters = [parameter.detach() for parameter in (Leaf().centers, Leaf().widths, Leaf().pooling_widths)]
+    gone = Planner(401, 160)
+    for _ in range(20):
+        steps = torch.randn(3, 40, generator=torch.Generator().manual_seed(len(asked))) * 1e-3
+        parameters = [parameter + step for parameter, step in zip(parameters, steps, strict=True)]
+        plan = gone.plan(*parameters)
+    assert asked[0] == 40 and sum(asked[1:]) < 0.8 * 19 * 40  # narrow filters have not come to another step
+    bands = [[(group.size, group.filters, group.starts) for group in made.groups]
+             for made in (plan, Planner(401, 160).plan(*parameters))]  # fmt: skip
+    assert bands[0] == bands[1]
+    assert gone.plan(*parameters) is plan
 
 
 def test_parameters_beyond_their_bounds_are_used_at_the_bounds() -> None:
@@ -292,6 +307,19 @@ def test_a_long_recording_in_stretches_is_the_whole(monkeypatch: pytest.MonkeyPa
         whole = leaf(waveform)
         monkeypatch.setattr(leaf_module, "STRETCH_FRAMES", 2 * 37)
         torch.testing.assert_close(leaf(waveform), whole, atol=2e-5, rtol=0)
+
+
+def test_an_hour_is_never_in_memory_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What becomes of a stretch grows with it, of which a batch has 8192 frames at most."""
+    leaf, lengths = Leaf(20, 1000, window_s=0.03, hop_s=0.03), []
+    compute = Leaf.stretch_energies
+    monkeypatch.setattr(
+        Leaf, "stretch_energies", lambda self, *args: lengths.append(args[0].shape[1]) or compute(self, *args)
+    )
+    with torch.no_grad():
+        outputs = leaf(0.1 * torch.randn(1, 3600 * 1000, generator=torch.Generator().manual_seed(0)))
+    assert outputs.shape == (1, 20, 120_000) and outputs.isfinite().all()
+    assert len(lengths) > 10 and max(lengths) == leaf.reach(leaf_module.STRETCH_FRAMES)
 
 
 def test_inference_mode_and_training_take_turns() -> None:

@@ -1,13 +1,14 @@
 """Recipes: every shipped one loads, says where its numbers come from, and trains."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from affectra.config import load_recipe, parse_assignments, recipe_names
 from affectra.corpora.utterance import read_manifest, write_manifest
 from affectra.errors import ConfigError, CorpusError
+from affectra.models.attention_cnn import Pooling
 from affectra.models.recognizer import Recognizer
 from affectra.plan import plan_run
 from affectra.recipe import AnyRecipe, DialogueRecipe, Recipe
@@ -137,6 +138,33 @@ def test_li2018_is_the_published_recipe() -> None:
     assert plan.schedule.milestones == [21, 31, 41] and plan.schedule.factor == 0.1
     assert recipe.segments.train_shift_s == 1.0 and recipe.segments.test_shift_s == 0.4
     assert recipe.paper is not None and recipe.paper.results == {"wa": 0.718, "ua": 0.68}
+
+
+@pytest.mark.parametrize("name", ["li2018-filters", "li2018-filters-cpu"])
+def test_the_filter_study_varies_one_filter_and_leaves_the_other_as_published(name: str) -> None:
+    sizes = set()
+    for changed in load_recipe(name).recipe.variants.values():
+        options = load_recipe(name, {**changed, "variants": {}}).recipe.model.options
+        (height, time), (frequency, width) = options["filter_a"], options["filter_b"]
+        assert time == frequency == 2, "Li 2018: the other side of each filter stays 2"
+        sizes.add((height, width))
+    studied = (2, 4, 6, 8, 10, 12, 16)
+    assert sizes == {(height, 8) for height in studied} | {(10, width) for width in studied}
+
+
+@pytest.mark.parametrize("name", ["li2018-pooling", "li2018-pooling-cpu"])
+def test_the_pooling_study_has_every_pooling_and_as_many_seeds_for_each(name: str) -> None:
+    recipe = load_recipe(name).recipe
+    poolings = {changed["model.options.pooling"] for changed in recipe.variants.values()}
+    assert poolings == set(get_args(Pooling)) and recipe.seeds == 3
+    assert all(set(changed) == {"model.options.pooling"} for changed in recipe.variants.values())
+
+
+@pytest.mark.parametrize("study", ["filters", "pooling"])
+def test_the_long_studies_train_as_published(study: str) -> None:
+    study_, published = load_recipe(f"li2018-{study}").recipe, load_recipe("li2018").recipe
+    for part in ("training", "protocol", "segments", "front_end", "task", "normalization"):
+        assert getattr(study_, part) == getattr(published, part)
 
 
 def test_li2018_cpu_takes_a_twentieth_of_the_compute_per_segment() -> None:

@@ -1,5 +1,6 @@
 """The server: what it answers, what it refuses, and what it leaves behind, over real sockets."""
 
+import asyncio
 import contextlib
 import io
 import json
@@ -18,6 +19,7 @@ import httpx
 import numpy as np
 import pytest
 import soundfile
+from fastapi import WebSocketDisconnect
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -29,6 +31,7 @@ from affectra.models.recognizer import Recognizer, save_checkpoint
 from affectra.predict import Model, as_row, load
 from affectra.serve import Limits
 from affectra.serve.app import listen, serve
+from affectra.serve.live import Closed, dismiss
 from affectra.specification import Specification
 from serving import CLASSES, RATE, LoudnessModel, Running, running
 
@@ -328,6 +331,70 @@ def test_a_connection_cut_in_the_middle_leaves_nothing(client: httpx.Client, ser
     assert send(client, VOICE).status_code == 200
 
 
+@pytest.mark.parametrize("sent", [b"", b"POST /pre", b"GET /health HTTP/1.1\r\nHost: localhost\r\n"])
+def test_a_client_that_does_not_say_what_it_wants_is_hung_up_on(server: Running, sent: bytes) -> None:
+    whole = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    for before in (b"", whole):  # at first, and after an answer
+        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+            begun = time.monotonic()
+            connection.sendall(before)
+            while before and b'"ok"' not in connection.recv(1000):
+                pass
+            for k in range(len(sent)):  # a byte now and then is no request either
+                connection.sendall(sent[k : k + 1])
+                time.sleep(0.01)
+            with contextlib.suppress(ConnectionResetError):
+                assert connection.recv(100) == b""
+            assert time.monotonic() - begun < math.ceil(QUICK.upload_idle_s) + 2
+
+
+def test_a_body_that_goes_on_after_its_refusal_is_hung_up_on(server: Running) -> None:
+    with raw(server, 1 << 40, b"") as connection:
+        assert b" 413 " in connection.recv(1000)
+        begun = time.monotonic()
+        with contextlib.suppress(ConnectionError):
+            while time.monotonic() < begun + 8:
+                connection.sendall(b"x")
+                time.sleep(0.05)
+        assert time.monotonic() - begun < math.ceil(QUICK.upload_idle_s) + 2
+
+
+def test_a_body_that_is_no_http_gets_one_answer_and_no_traceback(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    head = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n"
+    with running(tmp_path, limits=QUICK) as server:
+        for kind in (b"multipart/form-data; boundary=x", b"text/plain"):  # one is read, the other refused at once
+            for pause_s in (0.0, 0.1):
+                with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+                    connection.sendall(head + b"Content-Type: " + kind + b"\r\n\r\n")
+                    time.sleep(pause_s)
+                    connection.sendall(b"zz\r\n")
+                    answer = b""
+                    with contextlib.suppress(ConnectionResetError):
+                        while part := connection.recv(1000):
+                            answer += part
+                assert answer.count(b"HTTP/1.1 4") == 1, answer
+        wait_until(lambda: not server.leftovers())
+    said = capsys.readouterr().err
+    assert "Invalid HTTP" in said and "Traceback" not in said and "Fatal" not in said
+
+
+def test_an_honest_client_may_take_its_time_between_requests_and_for_an_answer(tmp_path: Path) -> None:
+    limits = Limits(upload_idle_s=0.5)
+    with running(tmp_path, LoudnessModel(work_s=2.0), limits) as server:
+        with httpx.Client(base_url=server.url, timeout=20, trust_env=False) as client:
+            for _ in range(2):
+                assert send(client, VOICE).status_code == 200
+                time.sleep(0.5)
+        with live(server) as stream:  # a WebSocket is no request that waits
+            for _ in range(25):
+                stream.send(voice(0.1).tobytes())
+                time.sleep(0.1)
+            stream.send("end")
+            assert end_of(stream)[1] == 1000
+
+
 # Too much at once.
 
 
@@ -496,6 +563,36 @@ def test_streams_that_are_cut_leave_no_place_taken(server: Running, client: http
         connection.sendall(sent)
         connection.close()
         wait_until(lambda: client.get("/health").json()["live_streams"] == 0)
+
+
+HANDSHAKE = (
+    b"GET /live?rate=%s HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+
+
+def test_a_client_that_breaks_the_protocol_while_it_is_dismissed_is_gone_and_no_failure_of_ours() -> None:
+    class Broken:
+        """As uvicorn answers once it has closed a connection on which came no frame."""
+
+        async def send_text(self, _: str) -> None:
+            raise RuntimeError("Unexpected ASGI message 'websocket.send', after sending 'websocket.close'.")
+
+    with pytest.raises(WebSocketDisconnect):
+        asyncio.run(dismiss(Broken(), Closed(1008, "a rate that is none")))  # type: ignore[arg-type]
+
+
+def test_pings_that_nobody_reads_the_answers_to_end_the_stream(tmp_path: Path) -> None:
+    with running(tmp_path, limits=Limits(upload_idle_s=1.0)) as server, socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect(("127.0.0.1", server.port))
+        connection.sendall(HANDSHAKE % b"16000")
+        assert b" 101 " in connection.recv(100)
+        connection.settimeout(10)
+        pings, begun = (b"\x89\xfd" + bytes(4 + 125)) * 500, time.monotonic()
+        with pytest.raises(ConnectionError):
+            while time.monotonic() < begun + 10:  # less than the patience for audio
+                connection.sendall(pings)
 
 
 # Malice at random.

@@ -115,3 +115,12 @@ def test_pooled_bins_are_means_of_neighbours() -> None:
 def test_lengths_that_do_not_fit_are_named(change: dict, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         FRONT_ENDS.build("spectrogram", {**LI, **change})
+
+
+def test_segments_are_the_mu_law_of_their_magnitudes_over_their_peak_and_silence_is_zero() -> None:
+    segments = torch.rand(3, 7, 400, generator=torch.Generator().manual_seed(0)) ** 3
+    segments[1], segments[2, 4:] = 0, 0
+    expected = mu_law(segments / segments.amax(dim=(1, 2), keepdim=True).clamp_min(1e-5)).transpose(1, 2)
+    features = Spectrogram(**LI)(segments)
+    torch.testing.assert_close(features, expected, atol=1e-6, rtol=0)
+    assert (features[1] == 0).all() and (features[2, :, 4:] == 0).all() and features[0].max() == pytest.approx(1)

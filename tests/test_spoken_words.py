@@ -13,14 +13,14 @@ from affectra.asr.transcripts import Transcripts as Found
 from affectra.asr.words import Transcript, Word
 from affectra.corpora import synthetic
 from affectra.corpora.utterance import Corpus, manifest_from_rows
-from affectra.errors import ConfigError, CorpusError
+from affectra.errors import CheckpointError, ConfigError, CorpusError
 from affectra.features.extract import Stretch
 from affectra.recipe import Component, SaidWords, Transcripts
 from affectra.semantics.spoken_words import SpokenWord
-from affectra.semantics.word_frames import SILENCE, words_on_frames
+from affectra.semantics.word_frames import SILENCE, SaidFrames, words_on_frames
+from affectra.semantics.word_spaces import Speech, load_word_space
 from affectra.text.word_vectors import WordVectors, write_word_vectors
-from affectra.training.timelines import SaidFrames
-from affectra.training.word_space import Speech, fit_word_space, known_share, size_of
+from affectra.training.word_space import fit_word_space, known_share, size_of
 from affectra.units import spoken_words as module
 from affectra.units.spoken_words import corpus_words, said_words, spread_words
 
@@ -186,13 +186,21 @@ def test_only_words_of_the_training_part_have_vectors() -> None:
     assert space.vectors(Speech((), STRETCH)).shape == (0, 5)
 
 
-def test_an_unknown_word_may_have_random_numbers_that_are_always_the_same() -> None:
+def test_an_unknown_word_may_have_random_numbers_that_are_always_the_same(tmp_path: Path) -> None:
     space = fit_word_space(SKIP_GRAM, speech("so it is"), "random", 0)
     vectors = space.vectors(speech("was will was")[0])
     assert (vectors[0] == vectors[2]).all() and (vectors[0] != vectors[1]).any()
     assert (vectors >= 0).all() and (vectors < 1).all()
     other = fit_word_space(SKIP_GRAM, speech("so it is"), "random", 1)
     assert (other.vectors(speech("was")[0]) != vectors[:1]).any()
+    space.save(tmp_path)
+    again = load_word_space(tmp_path, space.facts())
+    assert (again.vectors(speech("was so it")[0]) == space.vectors(speech("was so it")[0])).all()
+    with pytest.raises(CheckpointError, match="does not say what unknown words get"):
+        load_word_space(tmp_path, {})
+    (tmp_path / "words.safetensors").unlink()
+    with pytest.raises(CheckpointError, match="copy the fold again, whole"):
+        load_word_space(tmp_path, space.facts())
 
 
 def test_vectors_of_a_file_are_taken_as_they_are(tmp_path: Path) -> None:
@@ -221,6 +229,7 @@ def test_speech2vec_hears_words_and_reads_none(embedded: Corpus, tmp_path: Path)
     space.save(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"speech2vec.safetensors", "alignment.safetensors"}
     assert space.facts()["n_asked"] >= 4 and space.facts()["precision"]["1"] is not None
+    assert (load_word_space(tmp_path, space.facts()).vectors(tested) == vectors).all()
     wanting = Component(name="speech2vec", options={**options, "n_asked": 10_000})
     with pytest.raises(ConfigError, match="words are in both spaces and 10000 of them are kept"):
         fit_word_space(wanting, speeches[:4], "zeros", 0)

@@ -404,9 +404,15 @@ def report(runs: Annotated[list[Path], Parameter(name="RUN")], /, *, out: Path |
     out
         A folder for one overview of all of them instead: cross-corpus matrices, the papers' tables beside ours.
     """
+    from affectra.continuous_evaluation import is_over_time
     from affectra.files import read_json
 
     if out is not None:
+        if any(map(is_over_time, runs)):
+            from affectra.continuous_overview import write_continuous_overview
+
+            print(write_continuous_overview(runs, out))
+            return
         from affectra.overview import write_overview
 
         print(write_overview(runs, out))
@@ -416,7 +422,7 @@ def report(runs: Annotated[list[Path], Parameter(name="RUN")], /, *, out: Path |
 
     for folder in runs:
         path = folder / "scores.json"
-        is_in_time = path.is_file() and "dimensions" in read_json(path)
+        is_in_time = is_over_time(folder)
         written = write_continuous_report(folder) if is_in_time else write_report(folder)
         scores = read_json(path)
         print(f"{written}: {continuous_summary(scores) if is_in_time else summary_line(scores)}")
@@ -428,6 +434,7 @@ def compare(
     others: Annotated[list[Path], Parameter(name="RUN")],
     /,
     *,
+    by: Literal["speaker", "dialogue"] = "speaker",
     json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> None:
     """Is one run better than another on the same utterances? Effect, interval and p, by speaker; Holm over several.
@@ -438,13 +445,23 @@ def compare(
         The run directory that the others are compared with; positive effects speak for it.
     others
         One run directory or several.
+    by
+        What is exchanged and drawn: speakers, or, of runs over dialogues, whole dialogues.
     json_
         Print everything as JSON.
     """
     from affectra.compare import compare as compare_two
     from affectra.compare import compare_many
+    from affectra.continuous_evaluation import is_over_time
 
-    found = [compare_two(run, others[0])] if len(others) == 1 else compare_many(run, others)
+    found: Sequence[Any]
+    if any(map(is_over_time, [run, *others])):
+        from affectra.continuous_compare import compare_traces
+
+        _refuse({"--by dialogue": by == "dialogue"}, "does not go with runs over time")
+        found = compare_traces(run, others)
+    else:
+        found = [compare_two(run, others[0], by=by)] if len(others) == 1 else compare_many(run, others, by=by)
     if json_:
         print(json.dumps([comparison.to_json() for comparison in found], indent=2, ensure_ascii=False))
     else:
@@ -480,7 +497,7 @@ def predict(
     format_
         How the answer is written; default: what --out ends in, else a table.
     timeline
-        One row a second instead of one a file.
+        One row a second instead of one a file; of a model over time a row a frame, else the means of a file.
     classes
         Offer these alone, with commas between them.
     abstain
@@ -497,21 +514,24 @@ def predict(
     channel
         With --dialogue SPEAKER=CHANNEL: who is on which channel, left, right or a number from 0 on.
     asr
-        With --dialogue what hears the words of turns without a transcript: pocketsphinx, hugging-face:MODEL or none.
+        With --dialogue what hears the words of turns without a transcript, and of a model over time all words:
+        pocketsphinx, hugging-face:MODEL or none.
     """
-    from contextlib import ExitStack
-
     if dialogue:
         _refuse({"--timeline": timeline, "--plot": plot, "--enrol": enrol}, "does not go with --dialogue")
         return _predict_conversations(audio, model, channel, asr, classes, abstain, format_, out)
-    _refuse({"--channel": channel, "--asr": asr}, "needs --dialogue")
+    _refuse({"--channel": channel}, "needs --dialogue")
 
     from affectra.audio import AUDIO_SUFFIXES
     from affectra.calibration import to_json
-    from affectra.errors import AudioError
     from affectra.files import sha256_json
-    from affectra.outputs import open_outputs, predict_files
-    from affectra.predict import as_row
+    from affectra.predict import as_row, folder_of, folders_over_time
+
+    if folders_over_time(folder_of(model)):
+        given = {"--classes": classes, "--no-abstain": not abstain, "--enrol": enrol}
+        _refuse(given, f"does not go with a model over time, as {model} is")
+        return _predict_traces(audio, model, asr, timeline, format_, out, plot)
+    _refuse({"--asr": asr}, "needs --dialogue, or a model over time")
 
     recogniser = _load(model)
     if enrol is not None:
@@ -520,8 +540,6 @@ def predict(
     recordings = _recordings(audio, AUDIO_SUFFIXES)
 
     def predict_one(path: Path) -> list[dict[str, Any]]:
-        if path.is_dir():
-            raise AudioError(f"{path}: no recordings below it; expected files ending in {' '.join(AUDIO_SUFFIXES)}")
         if timeline:
             found = recogniser.timeline_of_file(path, classes=offered, abstain=abstain)
         else:
@@ -535,16 +553,70 @@ def predict(
         "abstain": abstain,
         "voice": recogniser.enrolment.bias.tolist() if recogniser.enrolment else None,
     }
+    return _predict_files(
+        recordings, predict_one, recogniser.name, classes=offered, format_=format_, out=out, plot=plot,
+        settings=settings,
+    )  # fmt: skip
+
+
+def _predict_files(
+    recordings: Sequence[Path], predict_one: Callable[[Path], list[dict[str, Any]]], model: str, **asked: Any
+) -> int:
+    """Write what a model says of recordings; `asked` is that of `open_outputs`. The exit code."""
+    from contextlib import ExitStack
+
+    from affectra.audio import AUDIO_SUFFIXES
+    from affectra.errors import AudioError
+    from affectra.outputs import open_outputs, predict_files
+
+    def predicted(path: Path) -> list[dict[str, Any]]:
+        if path.is_dir():
+            raise AudioError(f"{path}: no recordings below it; expected files ending in {' '.join(AUDIO_SUFFIXES)}")
+        return predict_one(path)
+
+    out = asked["out"]
     with ExitStack() as stack:
-        outputs = open_outputs(
-            stack, recordings, offered, recogniser.name, format_=format_, out=out, plot=plot, settings=settings
-        )
+        outputs = open_outputs(stack, recordings, model=model, **asked)
         is_seen = out is None and sys.stdout.isatty()  # the rows themselves show how far it is
         progress = stack.enter_context(_progress("recognising", is_shown=not is_seen))
-        n_failed = predict_files(recordings, predict_one, outputs, complain=_complain, progress=progress)
+        n_failed = predict_files(recordings, predicted, outputs, complain=_complain, progress=progress)
     if out is not None:
         _say(f"{out}: {len(recordings) - n_failed} of {len(recordings)} recordings")
     return 1 if n_failed else 0
+
+
+def _predict_traces(
+    given: Sequence[Path],
+    model: str,
+    asr: str | None,
+    timeline: bool,
+    format_: str | None,
+    out: Path | None,
+    plot: Path | None,
+) -> int:
+    """`predict` with a model over time; the exit code."""
+    from affectra.audio import AUDIO_SUFFIXES
+    from affectra.continuous_model import load
+    from affectra.conversation import find_words
+
+    _refuse({"--plot": plot and not timeline}, "draws a timeline and needs --timeline with a model over time")
+    recogniser = _introduced(load(model))
+    recognizer = None if asr is None else find_words(asr).recognizer
+    recogniser.check_words(recognizer)
+    if recogniser.reads and recognizer is None:
+        _say("affectra: the model reads words too, and none are heard: they count as silence; --asr NAME hears them")
+
+    def predict_one(path: Path) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = recogniser.timeline_of_file(path, recognizer=recognizer).rows(
+            str(path), timeline=timeline
+        )
+        return found
+
+    settings = {"model": recogniser.name, "timeline": timeline, "asr": asr}
+    return _predict_files(
+        _recordings(given, AUDIO_SUFFIXES), predict_one, recogniser.name, classes=(), dimensions=recogniser.dimensions,
+        format_=format_, out=out, plot=plot, settings=settings,
+    )  # fmt: skip
 
 
 def _refuse(options: Mapping[str, Any], why: str) -> None:

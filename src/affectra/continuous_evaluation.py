@@ -1,6 +1,7 @@
 """From predictions over time to scores.json: each number can be recomputed from predictions.csv alone."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pandas as pd
 from affectra.continuous_predictions import PREDICTED, TRUTH, check_frames
 from affectra.errors import CheckpointError
 from affectra.evaluation import LEVEL, speaker_names
+from affectra.files import read_json
 from affectra.metrics import agreement_of_sums, mean_of_defined, moment_sums
 from affectra.statistics import MIN_SPEAKERS, N_RESAMPLES
 
@@ -17,6 +19,19 @@ METRICS = ("ccc", "ccc_avec", "pearson", "rmse", "ccc_per_recording")
 RECORDING = ("seed", "fold", "corpus", "speaker", "utterance")
 N_SUMS = 8  # of `moment_sums`, then the sum of recordings' CCCs and how many have one
 Array = npt.NDArray[np.float64]
+
+
+def is_over_time(folder: str | Path) -> bool:
+    """Whether a run directory has scores over time; what is no run is none.
+
+    Raises:
+        CheckpointError: a scores.json that cannot be read.
+    """
+    path = Path(folder) / "scores.json"
+    try:
+        return path.is_file() and "dimensions" in read_json(path)
+    except (ValueError, TypeError) as error:
+        raise CheckpointError(f"{path}: not the scores of a run; --resume writes them anew") from error
 
 
 def evaluate_continuous(
@@ -126,6 +141,22 @@ def recording_scores(predictions: pd.DataFrame, dimensions: Sequence[str]) -> di
         str(name): _named(_over_seeds(sums[rows.index])["ccc_per_recording"], dimensions)
         for name, rows in recordings.groupby("utterance")
     }
+
+
+def group_sums(predictions: pd.DataFrame, dimensions: Sequence[str], by: Sequence[str]) -> Array:
+    """What the frames of each group add to the sums of `metrics.moment_sums`: (seed, group, dimension, 6).
+
+    Args:
+        predictions: as of `continuous_predictions`.
+        dimensions: in the order of the result.
+        by: columns of `RECORDING` whose values make a group; groups are sorted by them.
+    """
+    groups, added = _added(*_recordings(predictions, dimensions), ["seed", *by])
+    place = groups.groupby(list(by)).ngroup().to_numpy()
+    seed = groups.groupby("seed").ngroup().to_numpy()
+    sums = np.zeros((seed.max() + 1, place.max() + 1, len(dimensions), 6))
+    sums[seed, place] = added[..., :6]
+    return sums
 
 
 def bootstrap_sums(sums: Array, *, level: float = LEVEL, n_resamples: int = N_RESAMPLES, seed: int = 0) -> Array | None:

@@ -9,6 +9,7 @@ from affectra.continuous_pictures import curves, mean_known, timelines
 from affectra.continuous_predictions import read_frames
 from affectra.errors import CheckpointError
 from affectra.files import read_json
+from affectra.outputs.traces_files import export_traces
 from affectra.pages import fraction, write_pages
 from affectra.report import common_facts, folds_of, paper_text, with_conditions
 from affectra.run_files import NEEDED, Run, read_run
@@ -19,6 +20,7 @@ CONTINUOUS = {
     "scores.json": (*(key for key in NEEDED["scores.json"] if key != "confusion"), "dimensions", "n_frames"),
 }
 TREATMENT = "traces.json"  # of a fold: {"delay_s": {dimension: s}, "postprocessing": PostProcessing.to_json() or null}
+EXPORTED = "traces"  # folder of a run
 N_RECORDINGS = 40  # rows of the table; more are said to be left out
 TITLES = {
     "ccc": "CCC",
@@ -30,7 +32,9 @@ TITLES = {
 
 
 def write_continuous_report(folder: str | Path) -> Path:
-    """Write report.html, report.md and figures/*.png into a run directory, each atomically.
+    """Write report.html, report.md, figures/*.png and traces/* into a run directory, each atomically.
+
+    traces/ has each test recording's predictions as CSV and as a Praat TextGrid, see `export_traces`.
 
     Args:
         folder: the run directory, with recipe.yaml, environment.json, scores.json (of `evaluate_continuous`) and
@@ -46,6 +50,7 @@ def write_continuous_report(folder: str | Path) -> Path:
     run = read_run(folder, CONTINUOUS, read_frames)
     recordings = recording_scores(run.predictions, run.scores["dimensions"])
     sections = [*timelines(run, recordings), *curves(run)]
+    export_traces(run.predictions, run.folder / EXPORTED)
     return write_pages(run.folder, "report", _facts(run, recordings), sections, template="continuous")
 
 
@@ -85,6 +90,7 @@ def _facts(run: Run, recordings: Mapping[str, Mapping[str, float | None]]) -> di
         "n_recordings": len(scored),
         "n_unscored": len(means) - len(scored),
         "treatments": list(_treatments(run)),
+        "attention": _attention(run),
     }
 
 
@@ -116,13 +122,9 @@ def _treatments(run: Run) -> Iterator[dict[str, Any]]:
     """
     for fold in run.scores["per_fold"]:
         path = run.fold_folder(fold["seed"], fold["fold"]) / TREATMENT
-        if not path.is_file():
+        if (content := _told(path)) is None:
             continue
-        try:
-            content = read_json(path)
-        except ValueError as error:
-            raise CheckpointError(f"{path}: not readable: {str(error).splitlines()[0]}") from error
-        if not isinstance(content, dict) or not isinstance(content.get("delay_s"), dict):
+        if not isinstance(content.get("delay_s"), dict):
             raise CheckpointError(f"{path}: delay_s is missing; expected the delay of each dimension, s")
         found = content.get("postprocessing")
         fitted = PostProcessing.from_json(found, str(path)).by_dimension if found else {}
@@ -134,3 +136,24 @@ def _treatments(run: Run) -> Iterator[dict[str, Any]]:
                 "delay_s": content["delay_s"].get(name),
                 "treatment": fitted.get(name),
             }
+
+
+def _attention(run: Run) -> dict[str, float]:
+    """The mean share of the words' stream over folds, where words are said and where not; empty without attention."""
+    shares: dict[str, list[float]] = {}
+    for fold in run.scores["per_fold"]:
+        content = _told(run.fold_folder(fold["seed"], fold["fold"]) / TREATMENT) or {}
+        for name, share in (content.get("attention") or {}).items():
+            shares.setdefault(name, []).append(share)
+    return {name: sum(found) / len(found) for name, found in shares.items()}
+
+
+def _told(path: Path) -> dict[str, Any] | None:
+    """The content of a fold's traces.json; None without one."""
+    if not path.is_file():
+        return None
+    try:
+        content = read_json(path)
+    except ValueError as error:
+        raise CheckpointError(f"{path}: not readable: {str(error).splitlines()[0]}") from error
+    return content if isinstance(content, dict) else {}

@@ -1,12 +1,13 @@
 """Enrolment: a few neutral recordings of one person shift the class probabilities to that person's voice.
 
 A voice that is high, loud or hoarse by nature sounds like an emotion to a model that never heard it. The mean scores of
-the person's own neutral recordings show that lean; a bias on the log-probabilities takes it back. It needs nothing of
-the model but its probabilities, and what is kept is one number a class: nothing of the voice.
+the person's own neutral recordings show that lean; a bias on the log-probabilities takes it back, for arousal and
+valence as for the classes. It needs nothing of the model but its probabilities, and what is kept is one number a class
+and one a dimension: nothing of the voice.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,10 +31,12 @@ class Enrolment:
     Attributes:
         bias: (class,), added to the log of calibrated probabilities; sums to 0.
         n_clips: neutral recordings it comes from.
+        shifts: dimension -> what is added to the log-odds of its calibrated probability.
     """
 
     bias: Array
     n_clips: int
+    shifts: Mapping[str, float] = field(default_factory=dict)
 
     def apply(self, probabilities: npt.ArrayLike) -> Array:
         """Probabilities (..., class) for this person.
@@ -44,9 +47,25 @@ class Enrolment:
         """
         return _shifted(np.log(np.maximum(np.asarray(probabilities, dtype=np.float64), SMALLEST)), self.bias)
 
+    def apply_binary(self, dimension: str, probability: float) -> float:
+        """The calibrated probability of a dimension for this person; as it is where nothing is known of that.
+
+        Example:
+            >>> round(Enrolment(np.zeros(4), 3, {"arousal": np.log(3.0)}).apply_binary("arousal", 0.25), 3)
+            0.5
+        """
+        shift = self.shifts.get(dimension)
+        if shift is None:
+            return probability
+        return float(Enrolment(np.array([-shift, shift]) / 2, self.n_clips).apply([1 - probability, probability])[1])
+
 
 def enrol(
-    probabilities: npt.ArrayLike, level: Mapping[str, float] | None, classes: Sequence[str], model: str = "this model"
+    probabilities: npt.ArrayLike,
+    level: Mapping[str, float] | None,
+    classes: Sequence[str],
+    model: str = "this model",
+    dimensions: Mapping[str, tuple[npt.ArrayLike, float | None]] | None = None,
 ) -> Enrolment:
     """Enrol a person from calibrated probabilities of neutral recordings.
 
@@ -55,6 +74,8 @@ def enrol(
         level: class -> mean score on other people's neutral recordings; `Calibration.neutral`.
         classes: in the order of the scores.
         model: its name, for messages.
+        dimensions: name -> calibrated probabilities of the same recordings, and the mean of other people's neutral ones
+            (`BinaryCalibration.neutral`); where that is None, nothing is shifted.
 
     Raises:
         ConfigError: no recordings, or the model has no neutral level.
@@ -69,7 +90,24 @@ def enrol(
         raise ConfigError(f"{model}: calibration.json has neutral levels of {', '.join(level)}, not of its classes")
     if not len(scores):
         raise ConfigError("no neutral recordings to adapt to; expected one at least, three or more are better")
-    return Enrolment(fit_bias(scores, [level[name] for name in classes]), len(scores))
+    shifts = {name: fit_shift(found, mean) for name, (found, mean) in (dimensions or {}).items() if mean is not None}
+    return Enrolment(fit_bias(scores, [level[name] for name in classes]), len(scores), shifts)
+
+
+def fit_shift(probabilities: npt.ArrayLike, level: float, shrinkage: float = SHRINKAGE) -> float:
+    """What is added to the log-odds of a dimension: `fit_bias` of its two sides.
+
+    Args:
+        probabilities: (recording,), of the high side.
+        level: its mean on neutral speech.
+        shrinkage: see `fit_bias`.
+
+    Example:
+        >>> round(fit_shift([0.8, 0.7, 0.9], 0.2), 2)
+        -1.61
+    """
+    low, high = fit_bias(_sides(probabilities), [1 - level, level], shrinkage)
+    return float(high - low)
 
 
 def fit_bias(probabilities: npt.ArrayLike, level: npt.ArrayLike, shrinkage: float = SHRINKAGE) -> Array:
@@ -141,6 +179,7 @@ def measure_gain(
     n_draws: int = 20,
     seed: int = 0,
     shrinkage: float = SHRINKAGE,
+    dimension: str | None = None,
 ) -> EnrolmentGain:
     """Enrol every speaker on some of their neutral utterances, judge the others with and without: a paired difference.
 
@@ -148,24 +187,26 @@ def measure_gain(
     "this is neutral" of the enrolled ones are used. Which are enrolled is drawn anew several times and averaged.
 
     Args:
-        predictions: one seed's table with truth, corpus, speaker and calibrated score_<class>, as of
-            `nested_calibration`; e.g. of one corpus.
+        predictions: one seed's table with truth, corpus, speaker and calibrated score_<class>, or truth_<dimension> and
+            calibrated probability_<dimension>, as of `nested_calibration`; e.g. of one corpus.
         classes: in the order of the scores.
         n_clips: neutral utterances to enrol; speakers without more than these are left out.
         n_draws: how many times they are drawn.
         seed: of the drawing.
         shrinkage: of `fit_bias`.
+        dimension: "arousal" or "valence", judged by its two sides instead of the classes; rows that have no truth of it
+            are left out.
 
     Raises:
         ValueError: fewer than two speakers have enough neutral utterances.
     """
     from affectra.statistics import difference_interval
 
-    scores = predictions[[f"score_{name}" for name in classes]].to_numpy(dtype=np.float64)
-    places = {name: k for k, name in enumerate(classes)}
-    targets = np.array([places[name] for name in predictions["truth"]], dtype=np.intp)
+    if dimension is not None:
+        predictions = predictions[predictions[f"truth_{dimension}"].notna()]
+    scores, targets = _judged(predictions, classes, dimension)
     speaker = predictions.groupby(["corpus", "speaker"]).ngroup().to_numpy()
-    neutral = targets == places[NEUTRAL]
+    neutral = (predictions["truth"] == NEUTRAL).to_numpy()
     means = {s: scores[neutral & (speaker == s)].mean(0) for s in np.unique(speaker[neutral])}
     able = [s for s in means if (neutral & (speaker == s)).sum() > n_clips]
     if len(able) < 2:
@@ -175,7 +216,7 @@ def measure_gain(
         _gain_of_speaker(
             scores[speaker == s],
             targets[speaker == s],
-            places[NEUTRAL],
+            np.flatnonzero(neutral[speaker == s]),
             np.mean([mean for other, mean in means.items() if other != s], axis=0),
             n_clips,
             n_draws,
@@ -195,10 +236,22 @@ def measure_gain(
     return EnrolmentGain(n_clips, len(able), (ua[0], ua[1]), (nll[0], nll[1]), difference, interval)
 
 
+def _judged(
+    predictions: "pd.DataFrame", classes: Sequence[str], dimension: str | None
+) -> tuple[Array, npt.NDArray[np.intp]]:
+    """Calibrated probabilities (utterance, class), or of the two sides of a dimension, and the place of the truth."""
+    if dimension is not None:
+        truth = predictions[f"truth_{dimension}"].to_numpy(dtype=np.float64)
+        return _sides(predictions[f"probability_{dimension}"]), truth.astype(np.intp)
+    scores = predictions[[f"score_{name}" for name in classes]].to_numpy(dtype=np.float64)
+    places = {name: k for k, name in enumerate(classes)}
+    return scores, np.array([places[name] for name in predictions["truth"]], dtype=np.intp)
+
+
 def _gain_of_speaker(
     scores: Array,
     targets: npt.NDArray[np.intp],
-    neutral: int,
+    own: npt.NDArray[np.intp],
     level: Array,
     n_clips: int,
     n_draws: int,
@@ -208,7 +261,6 @@ def _gain_of_speaker(
     """Right answers (without/with, class) averaged over draws, how many there could be, and mean surprise."""
     n_classes = scores.shape[1]
     right, surprise = np.zeros((2, n_classes)), np.zeros(2)
-    own = np.flatnonzero(targets == neutral)
     for _ in range(n_draws):
         enrolled = rng.choice(own, n_clips, replace=False)
         rest = np.setdiff1d(np.arange(len(targets)), enrolled)
@@ -217,7 +269,7 @@ def _gain_of_speaker(
             np.add.at(right[k], targets[rest], (table.argmax(1) == targets[rest]) / n_draws)
             surprise[k] -= np.log(np.maximum(table[np.arange(len(rest)), targets[rest]], SMALLEST)).mean() / n_draws
     counts = np.bincount(targets, minlength=n_classes)
-    counts[neutral] -= n_clips
+    counts -= np.bincount(targets[own[:n_clips]], minlength=n_classes)  # neutral ones are all of one class
     return right, counts, surprise
 
 
@@ -228,6 +280,12 @@ def _mean_interval(differences: Array, rng: np.random.Generator) -> list[float] 
         return None
     drawn = rng.choice(differences, (N_RESAMPLES, len(differences))).mean(axis=1)
     return [float(value) for value in np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])]
+
+
+def _sides(probabilities: npt.ArrayLike) -> Array:
+    """Probabilities (..., 2) of the low and the high side."""
+    high = np.asarray(probabilities, dtype=np.float64)
+    return np.stack([1 - high, high], axis=-1)
 
 
 def _shifted(logs: Array, bias: Array) -> Array:

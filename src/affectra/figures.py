@@ -124,6 +124,44 @@ def draw_matrix(
     return figure
 
 
+def draw_scan(
+    values: Sequence[float],
+    wa: Sequence[float],
+    intervals: Sequence[Sequence[float] | None],
+    recalls: Mapping[str, Sequence[float | None]],
+    name: str,
+    theme: Theme,
+) -> "Figure":
+    """WA, thick with its intervals, and the recall of each class, over a number; a class not tested leaves a gap.
+
+    Args:
+        values: the number, rising.
+        wa: at each.
+        intervals: [low, high] of each WA; None for none.
+        recalls: class -> at each value.
+        name: what the number is.
+        theme: the colours.
+    """
+    n_rows = -(-(len(recalls) + 1) // 3)
+    figure, (axes,) = _panels(theme, 1, width=4.8, height=3.2 + 0.19 * n_rows)
+    for k, recall in enumerate(recalls.values()):
+        color, marker = theme.palette[k % len(theme.palette)], MARKERS[k % len(MARKERS)]
+        points = np.array(recall, dtype=float)  # None becomes NaN
+        axes.plot(values, points, color=color, marker=marker, markersize=6, linewidth=1.1, clip_on=False)
+    axes.plot(values, wa, color=theme.ink, linewidth=2.6, clip_on=False)  # 1.0 is drawn whole
+    for value, interval in zip(values, intervals, strict=True):
+        if interval:
+            axes.plot([value, value], interval, color=theme.ink, linewidth=1)
+    axes.set_xticks(values, [f"{value:g}" for value in values])
+    axes.set_ylim(0, 1)
+    axes.grid(color=theme.faint, linewidth=0.5)
+    axes.set_xlabel(name, parse_math=False)
+    axes.set_ylabel("fraction")
+    lines = axes.get_lines()
+    _legend_below(figure, [lines[len(recalls)], *lines[: len(recalls)]], ["WA", *recalls], theme, n_columns=3)
+    return figure
+
+
 def draw_curves(history: pd.DataFrame, theme: Theme) -> "Figure":
     """Loss above, accuracy on the training part and UA on the dev part below."""
     figure, panels = _panels(theme, 2, width=4.8, height=5.2)

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from affectra.errors import CheckpointError
-from affectra.figures import draw_matrix
+from affectra.figures import draw_matrix, draw_scan
 from affectra.files import sha256_json
 from affectra.pages import Picture, Section, write_pages
 from affectra.published import DEVIATIONS, TABLES, PublishedTable
 from affectra.report import stamps
 from affectra.run_files import Run, read_probes, read_run
+from affectra.scans import scans
 
 ACROSS = ("cross-corpus", "loco")
 SETTINGS_ASIDE = ("corpora", "protocol", "allow_leak", "seeds", "paper", "description")  # may differ within a matrix
@@ -88,7 +89,7 @@ def write_overview(runs: Sequence[Path], out: Path) -> Path:
         "deviations": DEVIATIONS,
         "probes": _probes(named),
     }
-    return write_pages(Path(out), "overview", facts, list(_sections(matrices)))
+    return write_pages(Path(out), "overview", facts, [*_scan_sections(named), *_sections(matrices)])
 
 
 def _name(folder: Path, folders: Sequence[Path]) -> str:
@@ -162,6 +163,18 @@ def _enter(matrix: Matrix, name: str, run: Run) -> None:
         )
     matrix.columns = sorted({*matrix.columns, *corpora})
     matrix.names.append(name)
+
+
+def _scan_sections(named: Mapping[str, Run]) -> Iterator[Section]:
+    """Scores over each number that is all that some runs differ in."""
+    pictures = []
+    for k, scan in enumerate(scans(named)):
+        marks = dict.fromkeys(stamp for name in scan.runs for stamp in stamps(named[name].scores))
+        draw = partial(draw_scan, scan.values, scan.wa, scan.intervals, scan.recalls, scan.name)
+        pictures.append(Picture(f"scan-{k}", scan.text, draw, "; ".join([f"runs: {', '.join(scan.runs)}", *marks])))
+    if pictures:
+        note = "WA at utterance level with its interval over speakers, and recall of each class; alike in all else."
+        yield Section("Over one number", note, pictures)
 
 
 def _sections(matrices: Sequence[Matrix]) -> Iterator[Section]:

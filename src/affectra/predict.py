@@ -1,6 +1,6 @@
 """Emotion in one's own recordings, from a model alone."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
@@ -18,7 +18,7 @@ from affectra.errors import AudioError, CheckpointError, ConfigError
 from affectra.numpy_frames import Array
 from affectra.onnx_recognizer import GRAPH, OnnxRecognizer
 from affectra.registry import unknown_name
-from affectra.specification import FILE, Specification, UtteranceOutput
+from affectra.specification import FILE, OVER_TIME, Specification, UtteranceOutput
 from affectra.speech import available_detectors, speech_frames, speech_probabilities
 from affectra.stream import WINDOW_S, Stream
 
@@ -198,8 +198,14 @@ class Model:
             AudioError: one cannot be read.
             ConfigError: there is none, or the model was not calibrated for it.
         """
-        scores = [self._calibrated(_Average(self, blocks(path, self.sample_rate))) for path in paths]
-        person = enrol(np.array(scores), self.calibration.neutral, self.classes, f"model {self.name}")
+        heard = [_Average(self, blocks(path, self.sample_rate)) for path in paths]
+        scores = np.array([self._calibrated(clip) for clip in heard])
+        dimensions: dict[str, tuple[list[float], float | None]] = {}
+        for name, fitted in (("arousal", self.calibration.arousal), ("valence", self.calibration.valence)):
+            if fitted is not None and all(name in clip.sides for clip in heard):
+                found = [float(fitted.apply(clip.sides[name])) for clip in heard]
+                dimensions[name] = found, fitted.neutral
+        person = enrol(scores, self.calibration.neutral, self.classes, f"model {self.name}", dimensions)
         adapted = copy(self)
         adapted.enrolment = person
         return adapted
@@ -220,10 +226,7 @@ class Model:
         if self.calibration.is_out_of_domain(heard.embedding):
             found.add("out_of_domain")
         unknown = abstain and (bool(found & NOTHING_TO_HEAR) or self.calibration.abstains(offers[emotion]))
-        dimensions: dict[str, float | None] = {
-            name: self.calibration.apply_binary(name, heard.sides[name]) if name in heard.sides else None
-            for name in DIMENSIONS
-        }
+        dimensions = {name: self._dimension(name, heard.sides) for name in DIMENSIONS}
         return Prediction(
             start=start,
             end=start + heard.duration_s,
@@ -233,6 +236,13 @@ class Model:
             flags=tuple(sorted(found)),
             **dimensions,
         )
+
+    def _dimension(self, name: Literal["arousal", "valence"], sides: Mapping[str, float]) -> float | None:
+        """The calibrated probability of the high side, for the person enrolled if any; None if the model has none."""
+        if name not in sides:
+            return None
+        probability = self.calibration.apply_binary(name, sides[name])
+        return probability if self.enrolment is None else self.enrolment.apply_binary(name, probability)
 
     def offered(self, classes: Sequence[str]) -> tuple[str, ...]:
         """The classes asked for, in the model's order; all when none is named.
@@ -400,6 +410,13 @@ def folder_of(name_or_dir: str | Path) -> Path:
     raise CheckpointError(message)
 
 
+def folders_over_time(path: Path) -> list[Path]:
+    """Folders with a network over time, at or below a fold or run directory, in order."""
+    if (path / OVER_TIME).is_file():
+        return [path]
+    return sorted(found.parent for found in path.glob(f"seed-*/fold-*/{OVER_TIME}"))
+
+
 def _recognizer(path: Path) -> Recognizes:
     has_weights = (path / "model.safetensors").is_file()
     if (path / GRAPH).is_file() and (find_spec("onnxruntime") is not None or not has_weights):
@@ -414,6 +431,10 @@ def _recognizer(path: Path) -> Recognizes:
             raise CheckpointError(
                 f"{path}: a model of conversations, which hears no recording by itself; give the turns to `affectra "
                 "predict --dialogue`, or choose a model of utterances"
+            )
+        if folders_over_time(path):
+            raise CheckpointError(
+                f"{path}: a model over time; `affectra predict` and, in Python, affectra.continuous_model.load take it"
             )
         raise CheckpointError(f"{path}: no finished fold here; expected seed-*/fold-*/{FILE} or {FILE}")
     if getattr(recognizers[0].front_end, "modality", "audio") != "audio":

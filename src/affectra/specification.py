@@ -17,6 +17,7 @@ from affectra.segments import segment_starts
 
 FORMAT = 1
 FILE = "model.json"
+OVER_TIME = "continuous.json"  # of a network over time, in place of `FILE`
 # What numbers and shapes that no recipe makes can lead to when a module is built from them.
 DAMAGE = (ValueError, KeyError, TypeError, AttributeError, RuntimeError, OverflowError, MemoryError, RecursionError)
 

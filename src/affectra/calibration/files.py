@@ -127,6 +127,8 @@ def to_json(calibration: Calibration) -> dict[str, Any]:
         fitted = getattr(calibration, name)
         if fitted is not None:
             content[name] = {"slope": fitted.slope, "intercept": fitted.intercept, "floor": fitted.floor}
+            if fitted.neutral is not None:
+                content[name]["neutral"] = fitted.neutral
     if calibration.neutral is not None:
         content["neutral"] = dict(calibration.neutral)
     if calibration.space is not None:
@@ -176,7 +178,10 @@ def _from_json(content: Mapping[str, Any]) -> Calibration:
 
 
 def _binary_from_json(content: Mapping[str, Any]) -> BinaryCalibration:
-    fitted = BinaryCalibration(float(content["slope"]), float(content["intercept"]), float(content["floor"]))
+    neutral = None if "neutral" not in content else float(content["neutral"])
+    fitted = BinaryCalibration(float(content["slope"]), float(content["intercept"]), float(content["floor"]), neutral)
     if not (math.isfinite(fitted.slope) and math.isfinite(fitted.intercept) and 0 <= fitted.floor <= 1):
         raise ValueError("slope and intercept must be finite, the floor from 0 to 1")
+    if neutral is not None and not 0 < neutral < 1:
+        raise ValueError("the level of neutral speech must be between 0 and 1")
     return fitted

@@ -20,6 +20,9 @@ MOST_CERTAIN = 0.99
 TARGET_ERROR = 1 / 3  # ours: of the answers that are given, two in three shall be right
 MAX_POWER = 5.0  # ours: at twice the distance 32 times the temperature
 LEAST_COVERAGE = 0.5  # ours: a model that answers less than every second recording is of no use
+# Ours. What is more likely wrong than right is no answer. A model that is good on all it was calibrated on would reach
+# the target without ever abstaining; what it gets to hear elsewhere is not in that sum, but it is in its confidence.
+LEAST_CONFIDENCE = 0.5
 DIMENSIONS = ("arousal", "valence")
 Array = npt.NDArray[np.float64]
 
@@ -131,7 +134,8 @@ def choose_threshold(
 ) -> Abstention:
     """The lowest confidence threshold at which the answers given are wrong no more often than the target says.
 
-    At least every second recording is answered, whatever the error; a goal missed there is said to be.
+    It is `LEAST_CONFIDENCE` at least. But every second recording is answered, whatever the error and the confidence; a
+    goal missed there is said to be.
 
     Args:
         confidence: (utterance,).
@@ -154,8 +158,10 @@ def choose_threshold(
     allowed = coverage >= least_coverage - 1e-12
     good = allowed & (error <= target_error + 1e-12)
     chosen = int(np.flatnonzero(good)[-1]) if good.any() else int(np.flatnonzero(allowed)[0])
-    threshold = 0.0 if chosen == len(ends) - 1 else float(confidence[order[ends[chosen]]])
-    return Abstention(threshold, float(coverage[chosen]), float(error[chosen]), bool(good.any()))
+    lowest, most = (float(confidence[order[ends[k]]]) for k in (chosen, np.flatnonzero(allowed)[0]))
+    threshold = max(0.0 if chosen == len(ends) - 1 else lowest, min(LEAST_CONFIDENCE, most))
+    at = int(np.flatnonzero(confidence[order[ends]] >= threshold)[-1])
+    return Abstention(threshold, float(coverage[at]), float(error[at]), bool(good[at]))
 
 
 def nested_calibration(
@@ -222,20 +228,28 @@ def _fit_binary(predictions: "pd.DataFrame", name: str) -> BinaryCalibration | N
         return float(-weights @ (truth * np.log(high) + (1 - truth) * np.log(1 - high)))
 
     best = minimize(loss, np.array([1.0, 0.0]), bounds=[(0.0, 10.0), (-10.0, 10.0)], method="L-BFGS-B")
-    return BinaryCalibration(float(best.x[0]), float(best.x[1]), floor)
+    fitted = BinaryCalibration(float(best.x[0]), float(best.x[1]), floor)
+    level = _neutral_mean(known, fitted.apply(p)[:, None])
+    return replace(fitted, neutral=None if level is None else float(level[0]))
 
 
 def _neutral_level(predictions: "pd.DataFrame", scores: Array, classes: Sequence[str]) -> dict[str, float] | None:
-    """Mean calibrated scores on neutral utterances, each speaker counting alike; None where no utterance is neutral."""
+    """Mean calibrated scores on neutral utterances; None where no utterance is neutral."""
+    means = _neutral_mean(predictions, scores)
+    return None if means is None else {name: float(value) for name, value in zip(classes, means, strict=True)}
+
+
+def _neutral_mean(predictions: "pd.DataFrame", values: Array) -> Array | None:
+    """Mean over neutral utterances of values (utterance, value), each speaker counting alike; None without any."""
     neutral = (predictions["truth"] == "neutral").to_numpy()
     if not neutral.any():
         return None
     columns = [column for column in ("corpus", "speaker") if column in predictions]
-    means = scores[neutral].mean(0)
-    if columns:
-        speaker = predictions[neutral].groupby(columns).ngroup().to_numpy()
-        means = np.mean([scores[neutral][speaker == k].mean(0) for k in range(speaker.max() + 1)], axis=0)
-    return {name: float(value) for name, value in zip(classes, means, strict=True)}
+    if not columns:
+        return np.asarray(values[neutral].mean(0))
+    speaker = predictions[neutral].groupby(columns).ngroup().to_numpy()
+    means: Array = np.mean([values[neutral][speaker == k].mean(0) for k in range(speaker.max() + 1)], axis=0)
+    return means
 
 
 def _scores(predictions: "pd.DataFrame", classes: Sequence[str]) -> Array:

@@ -22,11 +22,13 @@ class BinaryCalibration:
         slope: above 1 sharpens; never negative.
         intercept: added to the log-odds.
         floor: share of the even chance mixed in.
+        neutral: mean calibrated probability on neutral utterances of held-out speakers; what enrolment aims at.
     """
 
     slope: float
     intercept: float
     floor: float = 0.0
+    neutral: float | None = None
 
     def apply(self, probability: npt.ArrayLike) -> Array:
         """Calibrated probabilities, of the same shape.

@@ -1,15 +1,17 @@
 """Features of the frames that labels are given for, from the cached frames of any front end."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from affectra.errors import ConfigError, CorpusError
 from affectra.features import FRONT_ENDS
-from affectra.features.cache import load_frames
+from affectra.features.cache import HALF, load_frames, storage_of
 
 Array = npt.NDArray[np.float32]
 
@@ -27,6 +29,9 @@ class LabelFrames:
 
     Attributes:
         n_features: of a frame of the labels.
+        n_grouped: frames of the front end in one of the labels.
+        front_end: the front end.
+        length_s: of a frame of the labels.
 
     Raises:
         ConfigError: a front end of text, or of whole utterances, or whose frames are not final or do not fill those of
@@ -44,6 +49,7 @@ class LabelFrames:
                 "log-mel"
             )
         per_frame = length_s * module.sample_rate / module.hop_length
+        self.front_end, self.length_s = module, length_s
         self.n_grouped = round(per_frame)
         if self.n_grouped < 1 or abs(per_frame - self.n_grouped) > 1e-6:
             raise ConfigError(
@@ -68,8 +74,72 @@ class LabelFrames:
             raise CorpusError(f"{path}: cached features vanished or are damaged; start again with --resume")
         first, behind = start * self.n_grouped, stop * self.n_grouped
         frames = np.asarray(stored[min(first, len(stored) - 1) : behind], dtype=np.float32)
-        frames = np.pad(frames, ((0, behind - first - len(frames)), (0, 0)), mode="edge")
+        return self.grouped(np.pad(frames, ((0, behind - first - len(frames)), (0, 0)), mode="edge"))
+
+    def grouped(self, frames: Array) -> Array:
+        """(n x n_grouped, feature) of the front end as (n, n_features)."""
         if self.n_grouped == 1:
             return frames
-        grouped = frames.reshape(stop - start, self.n_grouped, -1)
+        grouped = frames.reshape(len(frames) // self.n_grouped, self.n_grouped, -1)
         return np.concatenate([grouped.mean(1), grouped.std(1)], axis=1)
+
+
+class FrameStream:
+    """The frames of the labels of a recording that comes in pieces: those of the whole, in memory of a piece.
+
+    Args:
+        reader: what they are; its front end's rate is that of the pieces.
+    """
+
+    def __init__(self, reader: LabelFrames) -> None:
+        self._reader, self._front_end = reader, reader.front_end
+        self._samples = np.empty(0, np.float32)  # from the first frame on that is not given out yet
+        self._frames: Array | None = None  # of the front end, fewer than one of the labels has
+        self._n_samples = self._n_frames = self._n_given = 0
+
+    def feed(self, samples: Array) -> Array:
+        """The frames (frame, n_features) that are complete with the next samples (sample,)."""
+        self._n_samples += len(samples)
+        self._samples = np.concatenate([self._samples, samples])
+        window, hop = self._front_end.window_length, self._front_end.hop_length
+        n_whole = max(0, 1 + (len(self._samples) - window) // hop)
+        if not n_whole:
+            return np.empty((0, self._reader.n_features), np.float32)
+        self._add(self._computed(self._samples[: (n_whole - 1) * hop + window]))
+        self._samples = self._samples[n_whole * hop :]
+        return self._taken()
+
+    def finish(self) -> Array:
+        """The frames that are left, the last one as the whole recording has it."""
+        n_left = self._front_end.n_frames(self._n_samples) - self._n_frames
+        if n_left > 0:
+            self._add(self._computed(self._samples)[:n_left])
+        length = self._reader.length_s * self._front_end.sample_rate
+        n_wanted = math.ceil(self._n_samples / length - 1e-6) - self._n_given
+        given = self._taken()
+        rest, missing = self._frames, n_wanted - len(given)
+        if rest is not None and missing > 0:
+            if not len(rest):
+                rest = self._last
+            padded = np.pad(rest, ((0, missing * self._reader.n_grouped - len(rest)), (0, 0)), mode="edge")
+            given = np.concatenate([given, self._reader.grouped(padded)])
+        return given[:n_wanted]
+
+    def _computed(self, samples: Array) -> Array:
+        """Frames of samples in the precision in which training has them."""
+        frames = self._front_end.frames(torch.from_numpy(np.ascontiguousarray(samples))).numpy()
+        return np.asarray(frames.astype(storage_of(self._front_end).get("dtype", HALF)), dtype=np.float32)
+
+    def _add(self, frames: Array) -> None:
+        self._n_frames += len(frames)
+        self._last = frames[-1:]
+        self._frames = frames if self._frames is None else np.concatenate([self._frames, frames])
+
+    def _taken(self) -> Array:
+        """The whole frames of the labels that are there."""
+        if self._frames is None:
+            return np.empty((0, self._reader.n_features), np.float32)
+        n = len(self._frames) // self._reader.n_grouped
+        ready, self._frames = np.split(self._frames, [n * self._reader.n_grouped])
+        self._n_given += n
+        return self._reader.grouped(ready) if n else np.empty((0, self._reader.n_features), np.float32)

@@ -11,13 +11,12 @@ from affectra.features.leaf_edges import full_rate_energies
 from affectra.features.leaf_fast import Bank, block_energies
 from affectra.features.leaf_filters import POOLING_WIDTH, gabor_taps, initial_gabor, pooling_slopes, pooling_windows
 from affectra.features.leaf_guard import Guard
-from affectra.features.leaf_plan import Plan, block_grid, make_plan
+from affectra.features.leaf_planner import Planner
 from affectra.features.pcen import Normalized, Pcen
 
 ENERGY_FLOOR = 1e-5
 STRETCH_FRAMES = 1 << 13  # frames, of all signals of a batch together, that are in memory at once without gradients
 SHORT_FRAMES = 8  # fewer of them are not worth a block
-CENTER_MARGIN, WIDTH_MARGIN = 0.05, 0.01  # how far filters move, in widths, before they are planned anew
 
 
 class Leaf(nn.Module):
@@ -75,7 +74,7 @@ class Leaf(nn.Module):
         self.bias = nn.Parameter(torch.ones(n_filters)) if pooling_bias else None
         self.pcen = Pcen(n_filters)
         self.requires_grad_(learnable)
-        self._plan: tuple[Plan, list[Tensor]] | None = None  # and the parameters it was made for
+        self._planner = Planner(self.window_length, self.hop_length)
         self._bank: tuple[tuple, Bank] | None = None  # and the state of the parameters it was made of
 
     def n_frames(self, n_samples: int) -> int:
@@ -200,22 +199,9 @@ class Leaf(nn.Module):
         taps = gabor_taps(self.centers, self.widths, self.window_length)
         pooling = self.pooling_widths, self.window_length
         windows = pooling_windows(*pooling)
-        now = [p.detach().double() for p in (self.centers, self.widths, self.pooling_widths)]
-        if self._plan is None or _have_moved(self._plan[1], now):
-            grid = block_grid(self.window_length, self.hop_length)
-            plan = make_plan(grid, taps.detach().cpu().numpy(), windows.detach().cpu().numpy())
-            self._plan = plan, now
+        plan = self._planner.plan(self.centers, self.widths, self.pooling_widths)
         wanted = torch.is_grad_enabled() and self.pooling_widths.requires_grad
-        return Bank(self._plan[0], taps, windows, pooling_slopes(*pooling) if wanted else None)
-
-
-def _have_moved(planned: list[Tensor], now: list[Tensor]) -> bool:
-    """Whether centres, widths or pooling widths are further from those planned for than a plan allows."""
-    if planned[0].device != now[0].device:
-        return True
-    turned = ((now[0] - planned[0]) * planned[1]).abs().max() / CENTER_MARGIN
-    stretched = [(new / old - 1).abs().max() / WIDTH_MARGIN for old, new in zip(planned[1:], now[1:], strict=True)]
-    return not bool(torch.stack([turned, *stretched]).max() <= 1)
+        return Bank(plan, taps, windows, pooling_slopes(*pooling) if wanted else None)
 
 
 def convert_leaf_pytorch(state: Mapping[str, Tensor], pooling_bias: bool) -> dict[str, Tensor]:

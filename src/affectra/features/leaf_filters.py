@@ -36,6 +36,16 @@ def initial_gabor(n_filters: int, sample_rate: int, window_length: int) -> tuple
     return peaks * (2 * math.pi / n_fft), HALF_WIDTH * n_fft / (math.pi * n_bins)
 
 
+def used_widths(widths: Tensor, length: int) -> Tensor:
+    """Deviations of filters in samples, in float64 and within their bounds."""
+    return widths.double().clamp(4 * HALF_WIDTH / math.pi, length * HALF_WIDTH / math.pi)
+
+
+def used_pooling_widths(widths: Tensor, length: int) -> Tensor:
+    """Deviations of windows as a part of half a window, in float64 and within their bounds."""
+    return widths.double().clamp(2 / length, 0.5)
+
+
 def gabor_taps(centers: Tensor, widths: Tensor, length: int) -> Tensor:
     """Complex impulse responses: a Gaussian of unit area times a rotation.
 
@@ -49,7 +59,7 @@ def gabor_taps(centers: Tensor, widths: Tensor, length: int) -> Tensor:
     """
     times = torch.arange(length, device=centers.device, dtype=torch.float64) - length // 2
     centers = centers.double().clamp(0, math.pi)[:, None]
-    widths = widths.double().clamp(4 * HALF_WIDTH / math.pi, length * HALF_WIDTH / math.pi)[:, None]
+    widths = used_widths(widths, length)[:, None]
     envelopes = torch.exp(-0.5 * (times / widths) ** 2) / (math.sqrt(2 * math.pi) * widths)
     envelopes = torch.where(envelopes > SMALLEST_TAP, envelopes, 0.0)
     return torch.polar(envelopes, centers * times)
@@ -66,7 +76,7 @@ def pooling_windows(widths: Tensor, length: int) -> Tensor:
         (filter, sample), float64.
     """
     times = torch.linspace(-1, 1, length, device=widths.device, dtype=torch.float64)
-    widths = widths.double().clamp(2 / length, 0.5)[:, None]
+    widths = used_pooling_widths(widths, length)[:, None]
     windows = torch.exp(-0.5 * (times / widths) ** 2)
     return torch.where(windows > SMALLEST_TAP, windows, 0.0)
 
@@ -74,6 +84,6 @@ def pooling_windows(widths: Tensor, length: int) -> Tensor:
 def pooling_slopes(widths: Tensor, length: int) -> Tensor:
     """Derivative of `pooling_windows` by the width, (filter, sample); zero outside the bounds."""
     times = torch.linspace(-1, 1, length, device=widths.device, dtype=torch.float64)
-    used = widths.double().clamp(2 / length, 0.5)[:, None]
+    used = used_pooling_widths(widths, length)[:, None]
     slopes = pooling_windows(widths, length) * times**2 / used**3
     return torch.where(used == widths.double()[:, None], slopes, 0.0)

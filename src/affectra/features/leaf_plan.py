@@ -8,6 +8,8 @@ for signals that are about as loud everywhere; for others `leaf_fast` compares t
 """
 
 import math
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -48,6 +50,20 @@ class Grid(NamedTuple):
     hop_length: int
     offset: int
     n_frames: int
+
+
+class Band(NamedTuple):
+    """What is kept of a filter.
+
+    Attributes:
+        size: bins.
+        start: the first of them, negative where the band reaches below 0 Hz.
+        folding: part of the energy around a frame that may stray into it.
+    """
+
+    size: int
+    start: int
+    folding: float
 
 
 class Group(NamedTuple):
@@ -114,64 +130,102 @@ def block_grid(window_length: int, hop_length: int) -> Grid:
 
 
 def make_plan(grid: Grid, taps: npt.NDArray[np.complex128], windows: Floats) -> Plan:
-    """The smallest bands that hold the tolerances.
+    """The plan of `lay_out` for the bands of `choose_bands`."""
+    return lay_out(grid, choose_bands(grid, taps, windows))
+
+
+def choose_bands(grid: Grid, taps: npt.NDArray[np.complex128], windows: Floats) -> list[Band]:
+    """The smallest band of each filter that holds the tolerances; whatever the other filters are.
 
     Args:
         grid: frames of a block.
         taps: (filter, tap).
         windows: (filter, sample).
     """
-    magnitudes = np.abs(np.fft.ifft(taps.conj(), grid.block_length, norm="forward"))
-    spectra = np.abs(np.fft.rfft(windows, grid.block_length)) / windows.sum(axis=1, keepdims=True)
-    chosen: dict[int, list[tuple[int, int]]] = {}
-    folding = np.zeros(len(taps))
-    for index, (magnitude, spectrum) in enumerate(zip(magnitudes, spectra, strict=True)):
-        center = int(np.argmax(magnitude[: grid.block_length // 2 + 1]))
-        for size in _sizes(grid):
-            start = center - size // 2
-            error = _folding(np.roll(magnitude, -start), spectrum, size)
-            if error <= FOLD_TOLERANCE:
-                chosen.setdefault(size, []).append((index, start))
-                folding[index] = error
-                break
-        else:  # the whole spectrum and the full rate: exact
-            chosen.setdefault(grid.block_length, []).append((index, 0))
+    length = grid.block_length
+    magnitudes = np.abs(np.fft.ifft(taps.conj(), length, norm="forward"))
+    spectra = np.abs(np.fft.rfft(windows, length)) / windows.sum(axis=1, keepdims=True)
+    centers = magnitudes[:, : length // 2 + 1].argmax(axis=1)
+    powers, pending = magnitudes**2, np.arange(len(taps))
+    chosen = [Band(length, 0, 0.0)] * len(taps)  # the whole spectrum and the full rate: exact
+    for size in _sizes(grid):
+        starts = centers[pending] - size // 2
+        bins = (starts[:, None] + np.arange(size)) % length
+        holding = np.flatnonzero(_holds(powers[pending], bins))
+        errors = _folding(magnitudes[pending[holding, None], bins[holding]], spectra[pending[holding]], length)
+        passed = errors <= FOLD_TOLERANCE
+        for place, error in zip(holding[passed].tolist(), errors[passed].tolist(), strict=True):
+            chosen[pending[place]] = Band(size, int(starts[place]), error)
+        pending = np.delete(pending, holding[passed])
+        if not len(pending):
+            break
+    return chosen
+
+
+def lay_out(grid: Grid, bands: Sequence[Band]) -> Plan:
+    """Filters in groups of equal bands, the smallest first."""
     groups = []
-    for size, filters in sorted(chosen.items()):
-        n_filters = max(1, GROUP_BLOCKS * grid.block_length // size)
-        groups += [_group(grid, size, filters[i : i + n_filters]) for i in range(0, len(filters), n_filters)]
-    return Plan(grid, groups, folding)
+    for size in sorted({band.size for band in bands}):
+        filters = [index for index, band in enumerate(bands) if band.size == size]
+        n = max(1, GROUP_BLOCKS * grid.block_length // size)
+        for some in (filters[i : i + n] for i in range(0, len(filters), n)):
+            groups.append(Group(size, some, [bands[index].start for index in some], *_interpolation(grid, size)))
+    return Plan(grid, groups, np.array([band.folding for band in bands]))
 
 
+@lru_cache
 def _sizes(grid: Grid) -> list[int]:
     sizes = {base << power for base in (1, 3, 5, 7, 9) for power in range(3, grid.block_length.bit_length())}
     return sorted(size for size in sizes if SMALLEST_SIZE <= size <= grid.block_length // 2)
 
 
-def _folding(magnitude: Floats, window_spectrum: Floats, size: int) -> float:
-    """Largest change to the energy of a pair of tones in the band; infinite where too much is dropped.
+def _holds(powers: Floats, bins: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Whether little enough of responses lies outside their bands.
 
     Args:
-        magnitude: (bin,), response of the filter from the band's first bin on.
-        window_spectrum: (half the bins + 1,), 1 at most.
-        size: bins of the band.
+        powers: (filter, bin), of the responses; changed.
+        bins: (filter, size), of the bands.
     """
-    band, outside = magnitude[:size], magnitude[size:] ** 2
-    if outside.max() > PEAK_TOLERANCE * band.max() ** 2 or outside.sum() > NOISE_TOLERANCE * (band @ band):
-        return math.inf
-    pairs = np.fft.irfft(np.abs(np.fft.rfft(band, 2 * size)) ** 2)[:size]  # by their difference in bins
-    length = len(magnitude)
-    places = (np.arange(length) - length // 2) * (size / length)
-    response = np.fft.fft(np.fft.ifftshift(kernel(places))).real * (size / length)
-    reached = window_spectrum * response[: length // 2 + 1]
-    errors = np.abs(window_spectrum[:size] - reached[:size])
+    bands = np.take_along_axis(powers, bins, axis=1)
+    np.put_along_axis(powers, bins, 0.0, axis=1)
+    peaks, sums = bands.max(axis=1), bands.sum(axis=1)
+    outside = powers.max(axis=1), powers.sum(axis=1)
+    held: npt.NDArray[np.bool_] = (outside[0] <= PEAK_TOLERANCE * peaks) & (outside[1] <= NOISE_TOLERANCE * sums)
+    return held
+
+
+def _folding(bands: Floats, spectra: Floats, length: int) -> Floats:
+    """Largest change to the energy of a pair of tones in the band (filter,).
+
+    Args:
+        bands: (filter, bin), response within the band.
+        spectra: (filter, half the bins of the whole + 1), of the windows, 1 at most.
+        length: bins of the whole.
+    """
+    size = bands.shape[1]
+    pairs = np.fft.irfft(np.abs(np.fft.rfft(bands, 2 * size)) ** 2)[:, :size]  # by their difference in bins
+    reached = np.abs(spectra * _kernel_response(length, size))
+    errors = np.abs(spectra - spectra * _kernel_response(length, size))[:, :size]
+    reached = np.pad(reached, ((0, 0), (0, size)))  # beyond half the rate there is nothing
     for shift in range(size, length // 2 + size, size):  # what stands a multiple of the reduced rate away
-        for images in (shift - np.arange(size), shift + np.arange(size)):
-            errors += np.where(images <= length // 2, np.abs(reached[np.minimum(images, length // 2)]), 0)
-    return float((pairs * errors).max() / pairs[0])
+        errors += reached[:, shift - size + 1 : shift + 1][:, ::-1]
+        part = reached[:, shift : shift + size]
+        errors[:, : part.shape[1]] += part
+    changes: Floats = (pairs * errors).max(axis=1) / pairs[:, 0]
+    return changes
 
 
-def _group(grid: Grid, size: int, filters: list[tuple[int, int]]) -> Group:
+@lru_cache
+def _kernel_response(length: int, size: int) -> Floats:
+    """Spectrum (half the bins + 1,) of the interpolation kernel."""
+    places = (np.arange(length) - length // 2) * (size / length)
+    response: Floats = np.fft.fft(np.fft.ifftshift(kernel(places))).real[: length // 2 + 1] * (size / length)
+    return response
+
+
+@lru_cache(maxsize=32)  # of a few banks in training, whose plans change with every step
+def _interpolation(grid: Grid, size: int) -> tuple[Floats, npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Kernels, phases and touched samples of a `Group`."""
     positions = (grid.offset + np.arange(grid.n_frames) * grid.hop_length) * size
     remainders, phases = np.unique(positions % grid.block_length, return_inverse=True)
     ratio = size / grid.block_length
@@ -179,9 +233,7 @@ def _group(grid: Grid, size: int, filters: list[tuple[int, int]]) -> Group:
     samples = remainders[:, None, None] / grid.block_length + ratio * np.arange(grid.window_length)[:, None]
     touched = np.arange(n_touched) - REACH
     firsts = positions // grid.block_length
-    touched_samples = (firsts[:, None] + touched) % size
-    indices, starts = [index for index, _ in filters], [start for _, start in filters]
-    return Group(size, indices, starts, kernel(samples - touched), phases, touched_samples)
+    return kernel(samples - touched), phases, (firsts[:, None] + touched) % size
 
 
 def band_bins(plan: Plan) -> npt.NDArray[np.int64]:

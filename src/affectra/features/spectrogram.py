@@ -8,11 +8,12 @@ from torch import Tensor, nn
 
 from affectra import segments
 from affectra.errors import ConfigError
-from affectra.numpy_frames import FRAMES_PER_CHUNK, LOG_FLOOR, MU, taper
+from affectra.numpy_frames import LOG_FLOOR, MU, taper
 
 Window = Literal["hamming", "hann"]
 Compression = Literal["mu-law", "log", "none"]
 Peak = Literal["segment", "utterance"]
+FRAMES_PER_CHUNK = 64  # input and output of a chunk's FFT stay in the cache of one core
 
 
 def mu_law(x: Tensor, mu: float = MU) -> Tensor:
@@ -107,9 +108,7 @@ class Spectrogram(nn.Module):
         """
         n = self.n_frames(len(waveform))
         padded = nn.functional.pad(waveform, (0, (n - 1) * self.hop_length + self.window_length - len(waveform)))
-        windows = padded.unfold(0, self.window_length, self.hop_length)
-        chunks = [self._magnitudes(windows[i : i + FRAMES_PER_CHUNK]) for i in range(0, n, FRAMES_PER_CHUNK)]
-        magnitudes = torch.cat(chunks)
+        magnitudes = self._magnitudes(padded.unfold(0, self.window_length, self.hop_length))
         if self.compression == "log":
             return magnitudes.clamp_min(LOG_FLOOR).log()
         if self.compression == "mu-law" and self.peak == "utterance":
@@ -117,10 +116,19 @@ class Spectrogram(nn.Module):
         return magnitudes
 
     def _magnitudes(self, windows: Tensor) -> Tensor:
-        spectrum: Tensor = torch.fft.rfft(windows * self.taper, n=self.n_fft)[:, : self.n_bins].abs()
-        if self.pool_bins == 1:
-            return spectrum
-        return spectrum.reshape(len(windows), self.n_features, self.pool_bins).mean(2)
+        """(window, sample) -> (window, n_features)."""
+        n = min(len(windows), FRAMES_PER_CHUNK)
+        padded, magnitudes = windows.new_zeros(n, self.n_fft), windows.new_empty(len(windows), self.n_features)
+        for i in range(0, len(windows), n):
+            chunk, kept = windows[i : i + n], magnitudes[i : i + n]
+            into = padded[: len(chunk)]  # zeros behind the windows stay zeros from chunk to chunk
+            torch.mul(chunk, self.taper, out=into[:, : self.window_length])
+            spectrum = torch.fft.rfft(into)[:, : self.n_bins]
+            if self.pool_bins == 1:
+                torch.abs(spectrum, out=kept)
+            else:
+                torch.mean(spectrum.abs().reshape(len(chunk), self.n_features, self.pool_bins), 2, out=kept)
+        return magnitudes
 
     def forward(self, segments: Tensor) -> Tensor:
         """What is left to do once a segment is cut.
@@ -132,5 +140,6 @@ class Spectrogram(nn.Module):
         features = segments.transpose(1, 2)
         if self.compression == "mu-law" and self.peak == "segment":
             peaks = features.amax(dim=(1, 2), keepdim=True).clamp_min(LOG_FLOOR)
-            features = mu_law(features / peaks)
+            # `mu_law(features / peaks)` for magnitudes, which are not negative, in fewer passes over the segments
+            features = (features * (MU / peaks)).log1p_().mul_(1 / math.log1p(MU))
         return features

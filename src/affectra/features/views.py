@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from affectra.features.functionals import say_licence
-from affectra.utterance_views import SAMPLE_RATE, UtteranceViewsFrames
+from affectra.utterance_views import UtteranceViewsFrames
+from affectra.voice_statistics import SAMPLE_RATE
 
 
 class UtteranceViews(nn.Module):

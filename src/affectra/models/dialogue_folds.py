@@ -1,8 +1,8 @@
 """The networks of a fold over dialogues, rebuilt from its folder: recognisers of turns, their context, the fusion."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,41 @@ FORMAT = 1
 FILE = "dialogue.json"
 FUSION = "fusion"
 MODALITIES = ("audio", "text")
+T = TypeVar("T")  # what a stage says of turns
 Turns = Mapping[str, UtteranceOutput]  # what a recogniser says of turns on their own, by key
+
+
+def through_stages(
+    modalities: Iterable[str],
+    *,
+    context: bool,
+    fusion: bool,
+    alone: Callable[[str], T],
+    head: Callable[[str, Sequence[T]], T],
+    having: Callable[[T, T], T],
+) -> T:
+    """The stages of a fold one after the other, in training and in use: each modality, its context, their fusion.
+
+    Args:
+        modalities: names, in the order that the fusion takes them.
+        context: whether each modality has a network over its turns, named <modality>-context.
+        fusion: whether there is a network over all modalities; without it there is one modality.
+        alone: what a modality's recogniser says of turns on their own.
+        head: what a network over dialogues says, given its name and what the stages before it say.
+        having: the first, of the turns that the second has.
+
+    Returns:
+        What the last stage says.
+    """
+    each = []
+    for name in modalities:
+        found = by_itself = alone(name)
+        if context:
+            found = head(f"{name}-context", [by_itself])
+            # To what puts modalities together, a turn lacks a modality with its context as without.
+            found = having(found, by_itself) if fusion else found
+        each.append(found)
+    return head(FUSION, each) if fusion else each[0]
 
 
 class TurnAnswer(NamedTuple):
@@ -32,13 +66,16 @@ class TurnAnswer(NamedTuple):
     embedding: npt.NDArray[np.float32]
 
 
+Answers = Mapping[str, TurnAnswer]  # by key
+
+
 class _Head(NamedTuple):
     """A network over dialogues, and the features a turn of each of its modalities has."""
 
     network: nn.Module
     sizes: list[int]
 
-    def apply(self, dialogues: Sequence[Dialogue], found: Sequence[Mapping[str, TurnAnswer]]) -> dict[str, TurnAnswer]:
+    def apply(self, dialogues: Sequence[Dialogue], found: Sequence[Answers]) -> Answers:
         """What it says of every turn, those that have nothing among them."""
         vectors = [{key: answer.embedding for key, answer in of_modality.items()} for of_modality in found]
         probabilities, embeddings = apply_head(self.network, dialogues, vectors, self.sizes)
@@ -72,10 +109,12 @@ class DialogueNetworks:
         for name, recognizer in self.recognizers.items():
             if recognizer.specification.classes != self.classes:
                 raise CheckpointError(f"{folder / name}: has other classes than {FILE}; copy the fold again, whole")
-        self._contexts = {name: _load(folder / f"{name}-context") for name in names if content["context"]}
-        self._fusion = _load(folder / FUSION) if content["fusion"] else None
-        heads = [*self._contexts.values(), *([self._fusion] if self._fusion else [])]
-        self.is_causal = not self._contexts or all(getattr(head.network, "causal", False) for head in heads)
+        self._has_context: bool = content["context"]
+        self._has_fusion: bool = content["fusion"]
+        heads = [f"{name}-context" for name in names if self._has_context] + [FUSION] * self._has_fusion
+        self._heads = {name: _load(folder / name) for name in heads}
+        is_causal = all(getattr(head.network, "causal", False) for head in self._heads.values())
+        self.is_causal = is_causal or not self._has_context
 
     def embed(self, name: str, material: npt.NDArray[np.float32] | str) -> UtteranceOutput:
         """What a modality's recogniser says of one turn: of samples (sample,) at the recogniser's rate, or words."""
@@ -84,7 +123,7 @@ class DialogueNetworks:
         frames = front_end.frames(material if isinstance(material, str) else torch.from_numpy(material)).numpy()
         return recognizer.recognize(frames.astype(storage_of(front_end).get("dtype", HALF)))  # as cached for training
 
-    def answers(self, dialogue: Dialogue, turns: Mapping[str, Turns]) -> dict[str, TurnAnswer]:
+    def answers(self, dialogue: Dialogue, turns: Mapping[str, Turns]) -> Answers:
         """What is said of each turn of a dialogue.
 
         Args:
@@ -94,18 +133,19 @@ class DialogueNetworks:
         Returns:
             By key; a turn is left out that lacks the one modality there is, and has no context.
         """
-        dialogues = [dialogue] if self._contexts else dialogue.alone()
-        found = {
-            name: {key: TurnAnswer(output.probabilities, output.embedding) for key, output in turns[name].items()}
-            for name in self.recognizers
-        }
-        for name, head in self._contexts.items():
-            answers = head.apply(dialogues, [found[name]])
-            # To what puts modalities together, a turn lacks a modality with its context as without.
-            found[name] = answers if self._fusion is None else {key: answers[key] for key in found[name]}
-        if self._fusion is not None:
-            return self._fusion.apply(dialogues, list(found.values()))
-        return next(iter(found.values()))
+        dialogues = [dialogue] if self._has_context else dialogue.alone()
+
+        def alone(name: str) -> Answers:
+            return {key: TurnAnswer(output.probabilities, output.embedding) for key, output in turns[name].items()}
+
+        return through_stages(
+            self.recognizers,
+            context=self._has_context,
+            fusion=self._has_fusion,
+            alone=alone,
+            head=lambda name, found: self._heads[name].apply(dialogues, found),
+            having=lambda found, before: {key: found[key] for key in before},
+        )
 
 
 def dialogue_folders(path: Path) -> Iterator[Path]:

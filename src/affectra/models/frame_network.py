@@ -1,9 +1,9 @@
 """A network over time with the normalisation of what it hears, and the checkpoint that rebuilds it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,12 +17,15 @@ from affectra.features.label_frames import LabelFrames
 from affectra.features.normalization import Normalization
 from affectra.files import atomic_path, read_json, write_json
 from affectra.models.continuous import CONTINUOUS_MODELS, ContinuousOutput
+from affectra.models.recurrence import State
 from affectra.models.semantic_paralinguistic import SemanticParalinguistic
+from affectra.specification import OVER_TIME
 
 FORMAT = 1
-FILE = "continuous.json"
+FILE = OVER_TIME
 BLOCK = 3000  # frames predicted at once, 5 min at 10 Hz; bounds the memory of a long recording
-Read = Callable[[int, int], tuple[npt.NDArray[np.float32] | None, npt.NDArray[np.float32] | None]]
+Array = npt.NDArray[np.float32]
+Read = Callable[[int, int], tuple[Array | None, Array | None]]
 
 CONTINUOUS_MODELS.register("semantic-paralinguistic")(SemanticParalinguistic)
 
@@ -51,6 +54,20 @@ class NetworkPlan:
     def reader(self) -> LabelFrames | None:
         """Reads what is heard."""
         return None if self.front_end is None else LabelFrames(self.front_end, self.length_s)
+
+
+class FrameAnswer(NamedTuple):
+    """What a network says of the frames of a recording; as of `ContinuousOutput`, without a batch.
+
+    Attributes:
+        predictions: (frame, dimension).
+        embedding: (frame, feature).
+        attention: (frame, 2), or None.
+    """
+
+    predictions: npt.NDArray[np.float64]
+    embedding: npt.NDArray[np.float32]
+    attention: npt.NDArray[np.float32] | None
 
 
 class FrameNetwork(nn.Module):
@@ -83,9 +100,8 @@ class FrameNetwork(nn.Module):
         output: ContinuousOutput = self.network(acoustic, semantic, n_frames)
         return output
 
-    @torch.no_grad()
-    def predict(self, read: Read, n_frames: int) -> npt.NDArray[np.float64]:
-        """Predictions (frame, dimension) of a recording of any length, `BLOCK` frames in memory at a time.
+    def answer(self, read: Read, n_frames: int) -> FrameAnswer:
+        """What is said of a recording of any length, `BLOCK` frames in memory at a time.
 
         A model that takes sequences as wholes gets the whole.
 
@@ -94,20 +110,43 @@ class FrameNetwork(nn.Module):
                 what the network has no use for.
             n_frames: of the recording.
         """
-        device, state, found = next(self.parameters()).device, None, []
-        length = BLOCK if self.is_block_by_block else n_frames
+        columns = zip(*self._answers(read, n_frames), strict=True)
+        parts = [None if column[0] is None else np.concatenate(column) for column in columns]
+        return FrameAnswer(*parts)  # type: ignore[arg-type]
+
+    def predict(self, read: Read, n_frames: int) -> npt.NDArray[np.float64]:
+        """Predictions (frame, dimension) alone, as of `answer`."""
+        return np.concatenate([answer.predictions for answer in self._answers(read, n_frames)])
+
+    def _answers(self, read: Read, n_frames: int) -> Iterator[FrameAnswer]:
+        state, length = None, BLOCK if self.is_block_by_block else n_frames
         for start in range(0, n_frames, length):
-            stop = min(start + length, n_frames)
-            parts = read(start, stop)
-            acoustic, semantic = (None if p is None else torch.from_numpy(p)[None].to(device) for p in parts)
-            n_real = torch.tensor([stop - start], device=device)
-            if self.is_block_by_block:
-                acoustic = None if acoustic is None else self.normalization(acoustic, n_real)
-                predictions, state = self.network.forward_stream(acoustic, semantic, state)
-            else:
-                predictions = self(acoustic, semantic, n_real).predictions
-            found.append(predictions[0].double().cpu().numpy())
-        return np.concatenate(found)
+            answer, state = self.advance(*read(start, min(start + length, n_frames)), state)
+            yield answer
+
+    @torch.no_grad()
+    def advance(self, acoustic: Array | None, semantic: Array | None, state: State | None) -> tuple[FrameAnswer, State]:
+        """The next frames of a recording; a model that takes sequences as wholes must get all of them at once.
+
+        Args:
+            acoustic: (frame, feature), not normalised yet; None if the network has no use for it.
+            semantic: (frame, feature), likewise.
+            state: what the call for the frames before gave; None at the beginning.
+
+        Returns:
+            What is said of these frames, and the state for the next ones.
+        """
+        device = next(self.parameters()).device
+        given = [None if part is None else torch.from_numpy(part)[None].to(device) for part in (acoustic, semantic)]
+        n_real = torch.tensor([next(part.shape[1] for part in given if part is not None)], device=device)
+        if self.is_block_by_block:
+            heard = None if given[0] is None else self.normalization(given[0], n_real)
+            output, state = self.network.forward_stream(heard, given[1], state)
+        else:
+            output, state = self(*given, n_real), ()
+        attention = None if output.attention is None else output.attention[0].cpu().numpy()
+        predictions, embedding = (part[0].cpu().numpy() for part in output[:2])
+        return FrameAnswer(predictions.astype(np.float64), embedding, attention), state
 
 
 def save_network(network: FrameNetwork, plan: NetworkPlan, folder: Path) -> None:

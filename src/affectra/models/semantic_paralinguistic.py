@@ -120,8 +120,8 @@ class SemanticParalinguistic(nn.Module):
     @torch.no_grad()
     def forward_stream(
         self, acoustic: Tensor | None, semantic: Tensor | None, state: State | None = None
-    ) -> tuple[Tensor, State]:
-        """Predictions for the next frames of a recording, block by block those of the whole.
+    ) -> tuple[ContinuousOutput, State]:
+        """The next frames of a recording, block by block those of the whole.
 
         Args:
             acoustic: (batch, frame, n_samples), from 1 frame on, without padding.
@@ -129,7 +129,7 @@ class SemanticParalinguistic(nn.Module):
             state: what the call for the block before gave; None at the beginning.
 
         Returns:
-            (batch, frame, n_dimensions), and the state for the next block.
+            What is said of these frames, and the state for the next block.
 
         Raises:
             ConfigError: for compat="glam-imperial", which looks ahead and cuts sequences as wholes.
@@ -139,9 +139,10 @@ class SemanticParalinguistic(nn.Module):
                 f"semantic and paralinguistic: compat={self.compat!r} convolves a sequence as a whole, beyond "
                 "the end of each frame, and cannot go block by block; use a model without compat"
             )
-        fused, _ = self._fused(acoustic, semantic, None)
+        fused, weights = self._fused(acoustic, semantic, None)
         embedding, state = self.recur(fused, state)
-        return self.predict(embedding).float().tanh(), state
+        predictions = self.predict(embedding).float().tanh()
+        return ContinuousOutput(predictions, embedding.float(), None if weights is None else weights.float()), state
 
     def _fused(
         self, acoustic: Tensor | None, semantic: Tensor | None, n_frames: Tensor | None

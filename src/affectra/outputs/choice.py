@@ -1,7 +1,7 @@
 """Which outputs a user asked for: standard output or a file, text or pictures, one recording or many."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from affectra.errors import ConfigError
 from affectra.files import write_text
 from affectra.outputs.batch import Output
 from affectra.outputs.folders import PictureFolder, TextGridFolder
-from affectra.outputs.picture import PictureFile
+from affectra.outputs.picture import PictureFile, write_picture
 from affectra.outputs.resumable import ResumableFile
 from affectra.outputs.stream import Printer, Row, columns_of, layout_of
 from affectra.outputs.textgrid import textgrid
@@ -24,10 +24,11 @@ class OneTextGrid:
 
     Args:
         path: None for standard output.
+        text_of: what becomes of its rows.
     """
 
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
+    def __init__(self, path: Path | None, text_of: Callable[[Sequence[Row]], str] = textgrid) -> None:
+        self._path, self._text_of = path, text_of
 
     def is_done(self, recording: Path) -> bool:  # noqa: ARG002
         """Never: one recording is quickly done again."""
@@ -36,9 +37,9 @@ class OneTextGrid:
     def write(self, recording: Path, rows: Sequence[Row]) -> None:  # noqa: ARG002
         """Write the recording's rows."""
         if self._path is None:
-            sys.stdout.write(textgrid(rows))
+            sys.stdout.write(self._text_of(rows))
         else:
-            write_text(self._path, textgrid(rows))
+            write_text(self._path, self._text_of(rows))
 
 
 def open_outputs(
@@ -51,6 +52,7 @@ def open_outputs(
     out: Path | None,
     plot: Path | None,
     settings: Mapping[str, Any],
+    dimensions: Sequence[str] = (),
 ) -> list[Output]:
     """The outputs for what was asked, opened.
 
@@ -63,26 +65,32 @@ def open_outputs(
         out: a file, or a folder of TextGrids; default: standard output.
         plot: a picture, or a folder of them.
         settings: what the rows depend on besides the recordings; an earlier run's must be the same to go on with it.
+        dimensions: of a model over time, which has no classes.
 
     Raises:
         ConfigError: these do not go together, or the output is of something else.
     """
     chosen = chosen_format(format_, out)
     outputs: list[Output] = []
+    columns, text_of, draw = columns_of(classes), textgrid, write_picture
+    if dimensions:
+        from affectra.outputs.traces_rows import rows_textgrid, trace_columns, write_rows_picture  # takes pandas
+
+        columns, text_of, draw = trace_columns(dimensions), rows_textgrid, write_rows_picture
     if plot is not None and plot.suffix:
         _only_one(recordings, f"--plot {plot} draws one recording", "a folder")
-        outputs.append(PictureFile(plot, model))
+        outputs.append(PictureFile(plot, model, draw))
     elif plot is not None:
-        outputs.append(PictureFolder(plot, recordings, model))
+        outputs.append(PictureFolder(plot, recordings, model, draw))
     if chosen == TEXTGRID:
         if out is not None and not out.suffix:
             settings = {**settings, "classes": list(classes)}
-            outputs.append(stack.enter_context(TextGridFolder(out, settings, recordings)))
+            outputs.append(stack.enter_context(TextGridFolder(out, settings, recordings, text_of)))
         else:
             _only_one(recordings, "a TextGrid is of one recording", "--out FOLDER")
-            outputs.append(OneTextGrid(out))
+            outputs.append(OneTextGrid(out, text_of))
     else:
-        layout = layout_of(chosen, columns_of(classes))
+        layout = layout_of(chosen, columns)
         if out is None:
             outputs.append(stack.enter_context(Printer(sys.stdout, layout, recordings)))
         else:

@@ -2,13 +2,13 @@
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from affectra.files import write_text
 from affectra.outputs.journal import SUFFIX, Journal
-from affectra.outputs.picture import write_picture
+from affectra.outputs.picture import Draw, write_picture
 from affectra.outputs.stream import Row
 from affectra.outputs.textgrid import textgrid
 
@@ -37,12 +37,20 @@ class TextGridFolder:
         folder: made where it is missing.
         settings: what the rows depend on besides the recordings.
         recordings: those of this run.
+        text_of: what becomes of a recording's rows.
 
     Raises:
         ConfigError: what is in the folder was made with other settings.
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, Any], recordings: Sequence[Path]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: Mapping[str, Any],
+        recordings: Sequence[Path],
+        text_of: Callable[[Sequence[Row]], str] = textgrid,
+    ) -> None:
+        self._text_of = text_of
         self._names = names_in(folder, recordings, ".TextGrid")
         self._folder = folder
         self._journal = Journal(folder / f"textgrids{SUFFIX}", settings)
@@ -61,7 +69,7 @@ class TextGridFolder:
 
     def write(self, recording: Path, rows: Sequence[Row]) -> None:
         """Write a recording's TextGrid."""
-        write_text(self._names[recording], textgrid(rows))
+        write_text(self._names[recording], self._text_of(rows))
         self._journal.add(recording, place=str(self._names[recording]))
 
     def __exit__(self, *_: object) -> None:
@@ -75,11 +83,12 @@ class PictureFolder:
         folder: made where it is missing.
         recordings: those of this run.
         model: its name, for the titles.
+        draw: draws a recording's rows.
     """
 
-    def __init__(self, folder: Path, recordings: Sequence[Path], model: str) -> None:
+    def __init__(self, folder: Path, recordings: Sequence[Path], model: str, draw: Draw | None = None) -> None:
         self._names = names_in(folder, recordings, ".png")
-        self._model = model
+        self._model, self._draw = model, draw or write_picture
 
     def is_done(self, recording: Path) -> bool:
         """Whether there is a picture of it; another output decides whether it is up to date."""
@@ -87,4 +96,4 @@ class PictureFolder:
 
     def write(self, recording: Path, rows: Sequence[Row]) -> None:
         """Draw a recording's rows."""
-        write_picture(self._names[recording], rows, recording.name, self._model)
+        self._draw(self._names[recording], rows, recording.name, self._model)

@@ -1,7 +1,7 @@
 """A prediction as a picture: how probable each emotion was when, or bars for a recording as a whole."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -27,6 +27,7 @@ NAME_HEIGHT = 0.17  # CSS inches that a line's name takes
 DASHES = ("-", "--", ":")  # of the second and third round through the palette
 DIMENSIONS = {"arousal": "high arousal", "valence": "positive valence"}
 UNKNOWN = "unknown"
+Draw = Callable[[Path, Sequence[Row], str, str], None]  # file, rows, title, name of the model
 
 
 class PictureFile:
@@ -35,14 +36,15 @@ class PictureFile:
     Args:
         path: ends in .png, .svg or .pdf.
         model: its name, for the title.
+        draw: draws the recording's rows; default `write_picture`.
 
     Raises:
         ConfigError: another ending.
     """
 
-    def __init__(self, path: Path, model: str) -> None:
+    def __init__(self, path: Path, model: str, draw: Draw | None = None) -> None:
         check_suffix(path)
-        self._path, self._model = path, model
+        self._path, self._model, self._draw = path, model, draw or write_picture
 
     def is_done(self, recording: Path) -> bool:  # noqa: ARG002
         """Whether the picture is there; another output decides whether it is up to date."""
@@ -50,7 +52,7 @@ class PictureFile:
 
     def write(self, recording: Path, rows: Sequence[Row]) -> None:
         """Draw the recording's rows."""
-        write_picture(self._path, rows, recording.name, self._model)
+        self._draw(self._path, rows, recording.name, self._model)
 
 
 def check_suffix(path: Path) -> None:

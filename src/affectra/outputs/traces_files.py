@@ -77,14 +77,14 @@ def trace_textgrid(times: Array, values: dict[str, Array], truth: dict[str, Arra
     """
     step_s = float(np.median(np.diff(times))) if len(times) > 1 else INTERVAL_S
     end = float(times[-1]) + step_s
-    tiers = [(name, _seconds(times, trace, end)) for name, trace in values.items()]
+    tiers = [(name, means_of_seconds(times, trace, end)) for name, trace in values.items()]
     known = {name: gold for name, gold in (truth or {}).items() if not np.isnan(gold).all()}
-    tiers += [(f"{name} (truth)", _seconds(times, trace, end)) for name, trace in known.items()]
+    tiers += [(f"{name} (truth)", means_of_seconds(times, trace, end)) for name, trace in known.items()]
     return tiers_text(tiers, end)
 
 
-def _seconds(times: Array, trace: Array, end: float) -> Sequence[Interval]:
-    """The means of a trace over seconds, from 0 to the end."""
+def means_of_seconds(times: Array, trace: Array, end: float) -> Sequence[Interval]:
+    """The means of a trace over seconds, from 0 to the end; empty text where no frame is known."""
     starts = np.arange(0.0, end - 1e-6, INTERVAL_S)
     second = np.minimum(((times + 1e-6) // INTERVAL_S).astype(int), len(starts) - 1)
     known = ~np.isnan(trace)

@@ -34,8 +34,8 @@ def draw_traces(
 
     Args:
         times: (frame,), s.
-        truth: dimension -> (frame,), NaN in gaps.
-        predicted: the same dimensions; where there are several seeds their mean.
+        truth: dimension -> (frame,), NaN in gaps; empty where none is known.
+        predicted: dimension -> (frame,); where there are several seeds their mean.
         theme: the colours.
         spread: dimension -> (2, frame), lowest and highest prediction of the seeds, a band; default: none.
     """
@@ -47,12 +47,13 @@ def draw_traces(
     )
     panels = figure.subplots(n_rows, 1, sharex=True, squeeze=False)[:, 0]
     for axes, (name, values) in zip(panels, predicted.items(), strict=True):
-        gold = truth[name]
-        for start, end in _gaps(times, gold):
+        gold = truth.get(name)
+        for start, end in [] if gold is None else _gaps(times, gold):
             axes.axvspan(start, end, color=theme.faint, alpha=0.5, linewidth=0)
         if spread is not None:
             axes.fill_between(times, *spread[name], color=theme.second, alpha=0.25, linewidth=0)
-        axes.plot(times, gold, color=theme.first, linewidth=1.8, label="truth", marker=_dot(gold))
+        if gold is not None:
+            axes.plot(times, gold, color=theme.first, linewidth=1.8, label="truth", marker=_dot(gold))
         axes.plot(times, values, color=theme.second, linewidth=1.4, label="prediction", marker=_dot(values))
         axes.set_ylabel(name, parse_math=False)
         axes.set_facecolor(theme.paper)
@@ -62,11 +63,14 @@ def draw_traces(
         axes.yaxis.label.set_color(theme.ink)
         axes.grid(color=theme.faint, linewidth=0.5)
         axes.margins(x=0, y=MARGIN)
+        if gold is None:  # without a truth to be seen beside, small changes should look small
+            axes.set_ylim(min(-1.0, float(np.nanmin(values))), max(1.0, float(np.nanmax(values))))
     panels[-1].set_xlabel("time, s", color=theme.ink)
-    figure.legend(
-        *panels[0].get_legend_handles_labels(), loc="outside upper left", ncols=2, fontsize=9, frameon=False,
-        labelcolor=theme.ink,
-    )  # fmt: skip
+    if truth:
+        figure.legend(
+            *panels[0].get_legend_handles_labels(), loc="outside upper left", ncols=2, fontsize=9, frameon=False,
+            labelcolor=theme.ink,
+        )  # fmt: skip
     return figure
 
 
@@ -78,7 +82,7 @@ def write_traces_picture(
     Args:
         path: its ending says which.
         times: (frame,), s.
-        truth: dimension -> (frame,), NaN where not known.
+        truth: dimension -> (frame,), NaN where not known; empty where there is none.
         predicted: the same of the predictions.
         title: of the recording.
 

@@ -21,31 +21,23 @@ from affectra.text.word_vectors import WordVectors
 
 Start = Literal["anchors", "axes", "adversarial"]
 N_REFINEMENTS = 5  # Conneau et al. 2018
+PARTS = ("matrix", "source_mean", "target_mean")
 N_FREQUENT = 15_000  # words a dictionary is made of (Conneau et al. 2018)
 
 
 @dataclass(frozen=True)
-class Alignment:
-    """A source space over a target space.
+class Overlay:
+    """What lays source vectors over a target space.
 
     Attributes:
         matrix: W (dim, dim), float64; a source vector x is W x in the target space.
         source_mean: (dim,), the mean of the source's unit vectors, which is taken off them.
         target_mean: (dim,), likewise.
-        start: what the map was found from.
-        n_anchors: pairs it was given.
-        criterion: mean cosine of words and their translations after the start and each refinement. It is high also
-            for a wrong map of few words in many dimensions.
-        translation: how well words that were no anchors find themselves.
     """
 
     matrix: np.ndarray
     source_mean: np.ndarray
     target_mean: np.ndarray
-    start: Start
-    n_anchors: int
-    criterion: tuple[float, ...]
-    translation: Translation
 
     def mapped(self, vectors: np.ndarray) -> np.ndarray:
         """Source vectors (word, dim) in the target space, as `of_target` gives target vectors; float32, length one."""
@@ -54,6 +46,24 @@ class Alignment:
     def of_target(self, vectors: np.ndarray) -> np.ndarray:
         """Target vectors (word, dim) as source vectors are mapped to: without their mean, of length one."""
         return _centred(vectors, self.target_mean)
+
+
+@dataclass(frozen=True)
+class Alignment(Overlay):
+    """A source space over a target space, and how well it lies there.
+
+    Attributes:
+        start: what the map was found from.
+        n_anchors: pairs it was given.
+        criterion: mean cosine of words and their translations after the start and each refinement. It is high also
+            for a wrong map of few words in many dimensions.
+        translation: how well words that were no anchors find themselves.
+    """
+
+    start: Start
+    n_anchors: int
+    criterion: tuple[float, ...]
+    translation: Translation
 
 
 def align_spaces(
@@ -128,11 +138,28 @@ def shared_words(speech: WordVectors, text: WordVectors) -> tuple[str, ...]:
     return tuple(word for word in speech.words if word in text)
 
 
-def write_alignment(alignment: Alignment, path: str | Path) -> None:
+def write_alignment(overlay: Overlay, path: str | Path) -> None:
     """Write what maps vectors, as safetensors; the scores belong to a report."""
-    tensors = {name: getattr(alignment, name) for name in ("matrix", "source_mean", "target_mean")}
+    tensors = {name: np.ascontiguousarray(getattr(overlay, name)) for name in PARTS}
     with atomic_path(path) as temporary:
-        save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, temporary)
+        save_file(tensors, temporary)
+
+
+def read_alignment(path: str | Path) -> Overlay:
+    """Read what `write_alignment` wrote.
+
+    Raises:
+        CheckpointError: not such a file, or damaged.
+    """
+    try:
+        parts = load_file(path)
+        overlay = Overlay(*(parts[name] for name in PARTS))
+    except (OSError, SafetensorError, KeyError) as error:
+        raise CheckpointError(f"{path}: no alignment, or damaged ({error}); align anew") from error
+    n = len(overlay.source_mean)
+    if overlay.matrix.shape != (n, n) or not all(np.isfinite(part).all() for part in parts.values()):
+        raise CheckpointError(f"{path}: damaged, its matrix is no rotation of {n} dimensions; align anew")
+    return overlay
 
 
 def map_vectors(speech: WordVectors, path: str | Path) -> WordVectors:
@@ -141,14 +168,13 @@ def map_vectors(speech: WordVectors, path: str | Path) -> WordVectors:
     Raises:
         CheckpointError: the file is damaged, or of another size of vectors.
     """
-    try:
-        parts = load_file(path)
-        centred = _centred(speech.vectors, parts["source_mean"])
-        return WordVectors(speech.words, np.asarray(centred @ parts["matrix"].T, dtype=np.float32))
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
+    overlay = read_alignment(path)
+    if len(overlay.source_mean) != speech.n_dimensions:
         raise CheckpointError(
-            f"{path}: no alignment for vectors of {speech.n_dimensions} dimensions ({error}); align anew"
-        ) from error
+            f"{path}: no alignment for vectors of {speech.n_dimensions} dimensions but of {len(overlay.source_mean)}; "
+            "align anew"
+        )
+    return WordVectors(speech.words, overlay.mapped(speech.vectors))
 
 
 def _centred(vectors: np.ndarray, mean: np.ndarray) -> np.ndarray:

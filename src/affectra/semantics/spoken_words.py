@@ -56,6 +56,23 @@ def spoken_words(table: pd.DataFrame) -> tuple[SpokenWord, ...]:
     return tuple(sorted(found, key=lambda word: (word.utterance, word.start_s, word.end_s)))
 
 
+def spread_words(text: str, start_s: float, end_s: float) -> list[SpokenWord]:
+    """The words of a text over a stretch, each as long as its share of the letters.
+
+    Example:
+        >>> [(word.word, word.start_s, word.end_s) for word in spread_words("I know.", 1.0, 2.0)]
+        [('i', 1.0, 1.2), ('know', 1.2, 2.0)]
+    """
+    words = split_words(text)
+    n_letters = sum(map(len, words))
+    placed, before = [], 0
+    for word in words:
+        first, behind = (start_s + (end_s - start_s) * n / n_letters for n in (before, before + len(word)))
+        placed.append(SpokenWord("", word, round(first, 6), round(behind, 6)))
+        before += len(word)
+    return placed
+
+
 class WordFrames:
     """Cuts the frames of words out of recordings: 13 MFCC every 10 ms (Chung & Glass 2018).
 

@@ -1,6 +1,7 @@
 """Which word is being said in each frame."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -40,3 +41,20 @@ def words_on_frames(words: Sequence[SpokenWord], n_frames: int, length_s: float)
         if first == behind and nearest < n_frames and owners[nearest] == SILENCE:
             owners[nearest] = i
     return owners
+
+
+class SaidFrames(NamedTuple):
+    """The words of an utterance on its frames.
+
+    Attributes:
+        owners: (frame,), index of a word or `SILENCE`.
+        vectors: (word, n_semantic).
+    """
+
+    owners: npt.NDArray[np.int64]
+    vectors: npt.NDArray[np.float32]
+
+    def read(self, start: int, stop: int) -> npt.NDArray[np.float32]:
+        """(stop - start, n_semantic), zeros in silence."""
+        padded = np.concatenate([self.vectors, np.zeros((1, self.vectors.shape[1]), np.float32)])
+        return padded[self.owners[start:stop]]  # SILENCE is -1, the row behind the last

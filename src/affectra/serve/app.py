@@ -20,6 +20,7 @@ from affectra.audio import blocks
 from affectra.errors import AudioError, ConfigError
 from affectra.predict import as_row
 from affectra.serve import refusal
+from affectra.serve.connection import HttpConnection, LiveConnection
 from affectra.serve.guard import Guard, is_loopback
 from affectra.serve.limits import LIVE_RATES, Limits
 from affectra.serve.live import POLICY, TRY_AGAIN, Closed, LiveSession, dismiss
@@ -242,8 +243,9 @@ def build_server(app: FastAPI, limits: Limits) -> uvicorn.Server:
     """What runs an application: HTTP and WebSocket with the limits that lie before it."""
     config = uvicorn.Config(
         app,
-        http="h11",
-        ws="websockets-sansio",
+        http=HttpConnection,
+        ws=LiveConnection,
+        timeout_keep_alive=math.ceil(limits.upload_idle_s),
         ws_max_size=limits.message_bytes,
         ws_per_message_deflate=False,  # PCM hardly shrinks, and a small message cannot swell to a large one
         limit_concurrency=limits.n_connections,

@@ -12,7 +12,7 @@ class Limits:
     Attributes:
         upload_bytes: of a request with a recording; an hour of stereo at 44.1 kHz and 16 bit is 635 MB, as mp3 60 MB.
         upload_s: to send it, in all.
-        upload_idle_s: without a byte of it.
+        upload_idle_s: without a byte of it; also for a client to say what it wants, and to take what waits for it.
         n_uploads: received at a time.
         audio_s: length of a recording.
         decode_s: to decode it; what takes longer is stopped.

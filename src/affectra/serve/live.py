@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any
 
@@ -68,7 +69,7 @@ class LiveSession:
         with suppress(WebSocketDisconnect, TimeoutError):  # the client is gone, or reads nothing any more
             try:
                 await self._listen()
-                await self._websocket.close()
+                await _told(self._websocket.close(), _LAST_WORD_S)
                 end = None
             except Closed as closed:
                 end = closed
@@ -140,15 +141,22 @@ class LiveSession:
 
     async def _send(self, content: dict[str, Any]) -> None:
         text = json.dumps(content, allow_nan=False)
-        await asyncio.wait_for(self._websocket.send_text(text), self._limits.stream_idle_s)
+        await _told(self._websocket.send_text(text), self._limits.stream_idle_s)
 
 
 async def dismiss(websocket: WebSocket, end: Closed) -> None:
     """Tell a client why its stream ends, as a message (a browser shows it) and as close code and reason."""
     message = one_line(end.message)
     reason = message.encode()[:120].decode("utf-8", "ignore")  # a close frame holds 125 bytes
-    await asyncio.wait_for(websocket.send_text(json.dumps({"error": message})), _LAST_WORD_S)
-    await asyncio.wait_for(websocket.close(end.code, reason), _LAST_WORD_S)
+    await _told(websocket.send_text(json.dumps({"error": message})), _LAST_WORD_S)
+    await _told(websocket.close(end.code, reason), _LAST_WORD_S)
+
+
+async def _told(sending: Coroutine[Any, Any, None], limit_s: float) -> None:
+    try:
+        await asyncio.wait_for(sending, limit_s)
+    except RuntimeError as error:  # so uvicorn calls it where the client has broken the connection meanwhile
+        raise WebSocketDisconnect(1006) from error
 
 
 def update(prediction: Prediction) -> dict[str, Any]:

@@ -10,21 +10,24 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
+from safetensors.numpy import save_file
 
 from affectra.continuous_predictions import recording_rows, write_frames
 from affectra.errors import AffectraError
 from affectra.features.label_frames import LabelFrames
-from affectra.files import write_json
-from affectra.models.frame_network import FrameNetwork, load_network
+from affectra.files import atomic_path, write_json
+from affectra.models.frame_network import FrameAnswer, FrameNetwork, load_network
 from affectra.models.turns import Dialogue
 from affectra.recipe import ContinuousRecipe
+from affectra.semantics.word_frames import SILENCE, SaidFrames
+from affectra.semantics.word_spaces import Speech, WordSpace
 from affectra.traces.delay import find_delay, move_back, shift_back
 from affectra.traces.postprocessing import PostProcessing
 from affectra.traces.table import Trace
 from affectra.training.continuous import network_plan, train_network
 from affectra.training.seeds import derive_seed
-from affectra.training.timelines import RatedUtterance, SaidFrames, Timeline, said_frames
-from affectra.training.word_space import Speech, WordSpace, fit_word_space, known_share
+from affectra.training.timelines import RatedUtterance, Timeline, said_frames
+from affectra.training.word_space import fit_word_space, known_share
 
 DESCRIPTION = {"name": "log-mel", "options": {}}  # ours: what a delay is searched with, mean and deviation of a frame
 Predictions = npt.NDArray[np.floating]
@@ -48,6 +51,7 @@ class ContinuousFoldJob:
         parts: "train", "dev" and "test" -> the keys that are learnt, watched and scored; labels of the last are seen
             only after training.
         threads: of torch; part of the job since sums depend on it.
+        origin: what the checkpoint says of where it comes from: "synthetic" and "provenance".
     """
 
     folder: Path
@@ -61,6 +65,7 @@ class ContinuousFoldJob:
     test: tuple[Dialogue, ...]
     parts: Mapping[str, tuple[str, ...]]
     threads: int
+    origin: Mapping[str, Any]
 
     @property
     def is_done(self) -> bool:
@@ -70,8 +75,9 @@ class ContinuousFoldJob:
     def run(self) -> None:
         """Train and predict the test part, going on from where it stopped.
 
-        Writes split.json, the words' vectors, history.csv, model.safetensors + continuous.json, traces.json and, last,
-        predictions.csv.
+        Writes split.json, the words' vectors, history.csv, model.safetensors + continuous.json, traces.json,
+        embeddings.safetensors (the mean over an utterance's frames), attention.safetensors (of a model that weighs the
+        two streams, frame by frame) and, last, predictions.csv.
         """
         if self.is_done:
             return
@@ -100,12 +106,18 @@ class ContinuousFoldJob:
         treatment = self._treatment(network, dev, delays)
         tested = None if space is None else said_frames(space, self.tested, plan.length_s)
         test = [Timeline(one, self.tested, plan.reader, tested, {}) for one in self.test]
-        predicted = _by_utterance(network, test, delays, plan.length_s)
+        answers = _by_utterance(network, test)
+        keys = list(self._traces(self.tested, "test"))
+        self._write_embeddings({key: answers[key] for key in keys})
         write_json(
             self.folder / "traces.json",
-            {**delay, "postprocessing": treatment and treatment.to_json(), "words": self._words(space)},
-        )
-        self._write_predictions(predicted, treatment)
+            {
+                **delay, "postprocessing": treatment and treatment.to_json(), "words": self._words(space),
+                "attention": _taken({key: answers[key] for key in keys}, tested), **self.origin,
+            },
+        )  # fmt: skip
+        moved = {key: move_back(answers[key].predictions, delays, plan.length_s) for key in keys}
+        self._write_predictions(moved, treatment)
         shutil.rmtree(self.folder / "resume", ignore_errors=True)
 
     def _write_split(self) -> None:
@@ -169,13 +181,22 @@ class ContinuousFoldJob:
         if not self.recipe.postprocessing:
             return None
         traces = self._traces(self.heard, "dev")
-        predicted = _by_utterance(network, dev, delays, self.recipe.frames.length_s)
+        answers, step_s = _by_utterance(network, dev), self.recipe.frames.length_s
         return PostProcessing.fit(
-            [predicted[key][: len(trace)] for key, trace in traces.items()],
+            [move_back(answers[key].predictions, delays, step_s)[: len(trace)] for key, trace in traces.items()],
             [trace.with_gaps for trace in traces.values()],
             dimensions=self.recipe.dimensions,
-            step_s=self.recipe.frames.length_s,
+            step_s=step_s,
         )
+
+    def _write_embeddings(self, answers: Mapping[str, FrameAnswer]) -> None:
+        """What reports draw from, in the order of the recordings in predictions.csv."""
+        with atomic_path(self.folder / "embeddings.safetensors") as temporary:
+            save_file({"embedding": np.stack([one.embedding.mean(0) for one in answers.values()])}, temporary)
+        weights = {key: one.attention for key, one in answers.items() if one.attention is not None}
+        if weights:
+            with atomic_path(self.folder / "attention.safetensors") as temporary:
+                save_file({key: np.ascontiguousarray(one) for key, one in weights.items()}, temporary)
 
     def _write_predictions(self, predicted: Mapping[str, Predictions], treatment: PostProcessing | None) -> None:
         rows = []
@@ -193,13 +214,21 @@ class ContinuousFoldJob:
         write_frames(pd.concat(rows, ignore_index=True), self.folder / "predictions.csv")
 
 
-def _by_utterance(
-    network: FrameNetwork, timelines: Sequence[Timeline], delays: Sequence[float], step_s: float
-) -> dict[str, Predictions]:
-    """Predictions (frame, dimension) of each utterance, at the times of the labels as they were given."""
+def _by_utterance(network: FrameNetwork, timelines: Sequence[Timeline]) -> dict[str, FrameAnswer]:
+    """What is said of the frames of each utterance, of moved labels where the raters' delay was taken back."""
     found = {}
     for timeline in timelines:
-        predicted = network.predict(timeline.read, len(timeline))
+        whole = network.answer(timeline.read, len(timeline))
         for key, (start, stop) in timeline.spans.items():
-            found[key] = move_back(predicted[start:stop], delays, step_s)
+            found[key] = FrameAnswer(*(None if part is None else part[start:stop] for part in whole))  # type: ignore[arg-type]
     return found
+
+
+def _taken(answers: Mapping[str, FrameAnswer], said: Mapping[str, SaidFrames] | None) -> dict[str, float] | None:
+    """The share of the words' stream that the network takes, where a word is said and where none is; or None."""
+    if said is None or any(one.attention is None for one in answers.values()):
+        return None
+    shares = np.concatenate([one.attention[:, 1] for one in answers.values() if one.attention is not None])
+    spoken = np.concatenate([said[key].owners[: len(one.predictions)] != SILENCE for key, one in answers.items()])
+    parts = {"word said": shares[spoken], "none said": shares[~spoken]}
+    return {name: float(part.mean()) for name, part in parts.items() if len(part)}

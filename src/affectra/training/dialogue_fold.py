@@ -15,7 +15,7 @@ from safetensors.numpy import load_file, save_file
 from affectra.errors import AffectraError
 from affectra.files import atomic_path, read_json, write_json
 from affectra.models.dialogue_checkpoint import apply_head, load_head
-from affectra.models.dialogue_folds import FILE, FORMAT, FUSION
+from affectra.models.dialogue_folds import FILE, FORMAT, FUSION, through_stages
 from affectra.models.recognizer import Recognizer, load_checkpoint
 from affectra.models.turns import Dialogue, Vectors
 from affectra.recipe import Head, Modality
@@ -109,13 +109,15 @@ class DialogueFoldJob:
             return
         torch.set_num_threads(self.threads)
         self._write_split()
-        each: list[_Found] = []
-        for modality in self.modalities:
-            found = self._recognize(modality)
-            if self.context is not None:
-                found = self._put_in_context(modality.name, self.context, found)
-            each.append(found)
-        last = each[0] if self.fusion is None else self._head(FUSION, self.fusion, each)
+        jobs = {modality.name: modality for modality in self.modalities}
+        last = through_stages(
+            jobs,
+            context=self.context is not None,
+            fusion=self.fusion is not None,
+            alone=lambda name: self._recognize(jobs[name]),
+            head=self._head,
+            having=_Found.having,
+        )
         write_json(
             self.folder / FILE,
             {
@@ -150,15 +152,10 @@ class DialogueFoldJob:
         heard = embed_turns(recognizer, modality.heard, folder / "heard")
         return _Found(heard, heard, embed_turns(recognizer, modality.tested, folder / "tested"))
 
-    def _put_in_context(self, name: str, head: Head, alone: "_Found") -> "_Found":
-        """As `_head`; to what puts modalities together, a turn lacks a modality with its context as without."""
-        found = self._head(f"{name}-context", head, [alone])
-        if self.fusion is None:
-            return found
-        return _Found(*(part.having(before.embeddings) for part, before in zip(found, alone, strict=True)))
-
-    def _head(self, name: str, head: Head, modalities: Sequence["_Found"]) -> "_Found":
+    def _head(self, name: str, modalities: Sequence["_Found"]) -> "_Found":
         """Train a network over dialogues, and what it says of every turn."""
+        head = self.fusion if name == FUSION else self.context
+        assert head is not None
         train, dev, tested = ([turns.embeddings for turns in part] for part in zip(*modalities, strict=True))
         sizes = tuple(len(next(iter(embeddings.values()))) for embeddings in train)
         train_head(
@@ -212,6 +209,10 @@ class _Found(NamedTuple):
     train: _Turns
     dev: _Turns
     tested: _Turns
+
+    def having(self, others: "_Found") -> "_Found":
+        """Of each part the turns that are in `others`."""
+        return _Found(*(part.having(other.embeddings) for part, other in zip(self, others, strict=True)))
 
 
 def embed_turns(recognizer: Recognizer, turns: Mapping[str, Utterance], path: Path) -> _Turns:

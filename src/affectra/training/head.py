@@ -17,11 +17,11 @@ from affectra.models.dialogue_checkpoint import BATCH, FILE, answer, build_head,
 from affectra.models.turns import Dialogue, TurnBatch, Vectors
 from affectra.recipe import Head, TrainingPlan
 from affectra.registry import Registry
-from affectra.training.data import UNKNOWN, EpochBatches
+from affectra.training.data import UNKNOWN
 from affectra.training.module import Scheduled, check_optimizer
 from affectra.training.seeds import derive_seed
 from affectra.training.stage import fit, trainer
-from affectra.training.turns import DialogueDataset
+from affectra.training.turns import DialogueBatches, DialogueDataset
 
 TURN_OBJECTIVES: Registry = Registry("objective over turns")
 
@@ -186,7 +186,8 @@ def train_head(job: HeadJob) -> None:
         plan.objective.options,
         counts=torch.from_numpy(np.bincount(learnt, minlength=len(job.classes))),
     )
-    batches = EpochBatches(len(data), plan.batch_size, 0, 0, job.seed, job.fold, job.name)
+    lengths = [len(dialogue.keys) for dialogue in job.train.dialogues]
+    batches = DialogueBatches(lengths, plan.batch_size, job.seed, job.fold, job.name)
     own = torch.Generator()  # see `training_loader`
     fit(
         trainer(plan, job.folder, job.seed, job.fold, job.name),

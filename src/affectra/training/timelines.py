@@ -15,9 +15,9 @@ from affectra.features.extract import Stretch
 from affectra.features.label_frames import LabelFrames
 from affectra.models.turns import Dialogue
 from affectra.semantics.spoken_words import SpokenWord
-from affectra.semantics.word_frames import SILENCE, words_on_frames
+from affectra.semantics.word_frames import SaidFrames, words_on_frames
+from affectra.semantics.word_spaces import Speech, WordSpace
 from affectra.traces.table import Trace
-from affectra.training.word_space import Speech, WordSpace
 
 Array = npt.NDArray[np.float32]
 
@@ -54,26 +54,8 @@ class RatedUtterance:
         return Speech(self.words, self.stretch)
 
 
-class SaidFrames(NamedTuple):
-    """The words of an utterance on its frames.
-
-    Attributes:
-        owners: (frame,), index of a word or `SILENCE`.
-        vectors: (word, n_semantic).
-    """
-
-    owners: npt.NDArray[np.int64]
-    vectors: Array
-
-    def read(self, start: int, stop: int) -> Array:
-        """(stop - start, n_semantic), zeros in silence."""
-        padded = np.concatenate([self.vectors, np.zeros((1, self.vectors.shape[1]), np.float32)])
-        return padded[self.owners[start:stop]]  # SILENCE is -1, the row behind the last
-
-
 def said_frames(space: WordSpace, utterances: Mapping[str, RatedUtterance], length_s: float) -> dict[str, SaidFrames]:
     """The words of utterances on their frames, by key."""
-    assert SILENCE == -1
     return {
         key: SaidFrames(words_on_frames(one.words, one.n_frames, length_s), space.vectors(one.speech))
         for key, one in utterances.items()

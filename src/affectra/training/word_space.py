@@ -1,138 +1,18 @@
 """Vectors of the words of a fold: read from a file, learnt from its training text, or heard in its training speech."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from affectra.audio import read
 from affectra.errors import ConfigError
-from affectra.features.extract import Stretch
 from affectra.files import sha256_file
 from affectra.recipe import Component
 from affectra.registry import Registry, check_options
-from affectra.semantics.alignment import Alignment, Start, align_spaces, shared_words, write_alignment
-from affectra.semantics.speech2vec import Speech2Vec, encode_spoken, write_speech2vec
+from affectra.semantics.alignment import Start, align_spaces, shared_words
 from affectra.semantics.speech2vec_training import train_speech2vec
-from affectra.semantics.spoken_words import SpokenWord, WordFrames
+from affectra.semantics.spoken_words import WordFrames
+from affectra.semantics.word_spaces import HeardWords, Speech, Unknown, WordSpace, WrittenWords
 from affectra.text.skip_gram import train_skip_gram
-from affectra.text.word_vectors import WordVectors, read_word_vectors, write_word_vectors
-from affectra.training.seeds import derive_seed
-
-Unknown = Literal["zeros", "random"]
-Vectors = npt.NDArray[np.float32]
-Spoken = Sequence[SpokenWord]
-
-
-@dataclass(frozen=True)
-class Speech:
-    """What is said in an utterance, and where its recording is."""
-
-    words: tuple[SpokenWord, ...]
-    stretch: Stretch
-
-
-class WordSpace(Protocol):
-    """Where words have vectors."""
-
-    @property
-    def n_dimensions(self) -> int:
-        """Numbers a word."""
-
-    def vectors(self, speech: Speech) -> Vectors:
-        """(word, n_dimensions) of the words of an utterance."""
-
-    def facts(self) -> dict[str, Any]:
-        """What traces.json says of it."""
-
-    def save(self, folder: Path) -> None:
-        """Write it beside the network that reads it."""
-
-
-@dataclass(frozen=True)
-class WrittenWords:
-    """Words looked up by their letters.
-
-    Attributes:
-        table: the vectors.
-        unknown: what a word without one gets: "zeros", as silence; "random", numbers in [0, 1) of its own, the same
-            wherever it is said, as in the released code of Tzirakis et al. 2021.
-        seed: of these.
-    """
-
-    table: WordVectors
-    unknown: Unknown
-    seed: int
-
-    @property
-    def n_dimensions(self) -> int:
-        """Numbers a word."""
-        return self.table.n_dimensions
-
-    def vectors(self, speech: Speech) -> Vectors:
-        """(word, n_dimensions)."""
-        found = np.zeros((len(speech.words), self.n_dimensions), np.float32)
-        for i, spoken in enumerate(speech.words):
-            if (vector := self.table.of(spoken.word)) is not None:
-                found[i] = vector
-            elif self.unknown == "random":
-                found[i] = np.random.default_rng(derive_seed(self.seed, spoken.word)).random(self.n_dimensions)
-        return found
-
-    def facts(self) -> dict[str, Any]:
-        """How many words have vectors."""
-        return {"n_words": len(self.table)}
-
-    def save(self, folder: Path) -> None:
-        """Write the table."""
-        write_word_vectors(self.table, folder / "words.safetensors")
-
-
-@dataclass(frozen=True)
-class HeardWords:
-    """Words by their sound alone, in the space of a text: no letter of what is tested has a part in it.
-
-    Attributes:
-        network: Speech2Vec.
-        alignment: of its space to the text's.
-    """
-
-    network: Speech2Vec
-    alignment: Alignment
-
-    @property
-    def n_dimensions(self) -> int:
-        """Numbers a word."""
-        return self.network.n_dimensions
-
-    def vectors(self, speech: Speech) -> Vectors:
-        """(word, n_dimensions)."""
-        if not speech.words:
-            return np.zeros((0, self.n_dimensions), np.float32)
-        spans = [(word.start_s, word.end_s) for word in speech.words]
-        return self.alignment.mapped(encode_spoken(self.network, _samples(speech.stretch), spans))
-
-    def facts(self) -> dict[str, Any]:
-        """How the spaces were laid one over the other, and whether words find themselves."""
-        found = self.alignment.translation
-        return {
-            "start": self.alignment.start, "n_anchors": self.alignment.n_anchors, "n_asked": found.n_words,
-            "precision": {str(place): value for place, value in found.precision.items()},
-            "chance": {str(place): value for place, value in found.chance.items()},
-        }  # fmt: skip
-
-    def save(self, folder: Path) -> None:
-        """Write network and alignment."""
-        write_speech2vec(self.network, folder / "speech2vec.safetensors")
-        write_alignment(self.alignment, folder / "alignment.safetensors")
-
-
-def _samples(stretch: Stretch) -> npt.NDArray[np.float32]:
-    return read(stretch.audio, WordFrames.sample_rate, start_s=stretch.start_s, end_s=stretch.end_s).samples
-
+from affectra.text.word_vectors import read_word_vectors
 
 WORD_SPACES: Registry[Callable[..., WordSpace]] = Registry("word vectors")
 
@@ -199,7 +79,7 @@ def _speech2vec(
         segment
         for speech in training
         if speech.words
-        for segment in frames.of(_samples(speech.stretch), [(word.start_s, word.end_s) for word in speech.words])
+        for segment in frames.of(speech.samples(), [(word.start_s, word.end_s) for word in speech.words])
     ]
     network, spoken = train_speech2vec(
         segments, words, n_dimensions=n_dimensions, window=window, n_epochs=n_epochs, seed=seed, min_count=min_count
@@ -214,7 +94,14 @@ def _speech2vec(
             "test the alignment; lower n_asked or min_count, or give more speech"
         )
     anchors = [(word, word) for word in shared[: len(shared) - n_asked]] if start == "anchors" else []
-    return HeardWords(network, align_spaces(spoken, text, start=start, anchors=anchors, seed=seed))
+    alignment = align_spaces(spoken, text, start=start, anchors=anchors, seed=seed)
+    told = alignment.translation
+    found = {
+        "start": start, "n_anchors": alignment.n_anchors, "n_asked": told.n_words,
+        "precision": {str(place): value for place, value in told.precision.items()},
+        "chance": {str(place): value for place, value in told.chance.items()},
+    }  # fmt: skip
+    return HeardWords(network, alignment, found)
 
 
 def _sentences(training: Sequence[Speech]) -> list[list[str]]:

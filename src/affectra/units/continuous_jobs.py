@@ -161,4 +161,5 @@ def _fold_job(
         test=dialogues["test"],
         parts={part: tuple(getattr(fold, part)) for part in ("train", "dev", "test")},
         threads=threads,
+        origin={"synthetic": plan.data.synthetic, "provenance": {**plan.provenance, "fold": k, "seed": seed}},
     )

@@ -15,8 +15,7 @@ from affectra.errors import AudioError, ConfigError, CorpusError
 from affectra.features.extract import Stretch
 from affectra.recipe import SaidWords, Transcripts
 from affectra.registry import unknown_name
-from affectra.semantics.spoken_words import SpokenWord, spoken_words
-from affectra.text.words import split_words
+from affectra.semantics.spoken_words import SpokenWord, spoken_words, spread_words
 from affectra.units.material import stretches_of
 
 Words = dict[str, tuple[SpokenWord, ...]]
@@ -158,23 +157,6 @@ def _aligned(start_s: float, end_s: float, text: str, stretch: Stretch, aligner:
     except AudioError:  # a wrong transcript, or speech that the English model does not follow
         return []
     return [SpokenWord("", word.word, start_s + word.start_s, start_s + word.end_s) for word in found]
-
-
-def spread_words(text: str, start_s: float, end_s: float) -> list[SpokenWord]:
-    """The words of a text over a stretch, each as long as its share of the letters.
-
-    Example:
-        >>> [(word.word, word.start_s, word.end_s) for word in spread_words("I know.", 1.0, 2.0)]
-        [('i', 1.0, 1.2), ('know', 1.2, 2.0)]
-    """
-    words = split_words(text)
-    n_letters = sum(map(len, words))
-    placed, before = [], 0
-    for word in words:
-        first, behind = (start_s + (end_s - start_s) * n / n_letters for n in (before, before + len(word)))
-        placed.append(SpokenWord("", word, round(first, 6), round(behind, 6)))
-        before += len(word)
-    return placed
 
 
 def recognized_words(

@@ -133,7 +133,10 @@ def _estimate_minutes(plan: Plan, training: TrainingPlan, recognizer: Recognizer
     front_end, batch = recognizer.front_end, training.batch_size
     if training.channels_last:
         recognizer.network.to(memory_format=torch.channels_last)
-    segments = torch.rand(batch, recognizer.grid.input_frames or recognizer.grid.segment_frames, front_end.n_features)
+    # What is cached of a frame may be another width than what the network sees of it.
+    hears = "" if modality_of(recipe_of(plan).front_end) == "text" else torch.zeros(front_end.sample_rate)
+    width = front_end.frames(hears).shape[1]
+    segments = torch.rand(batch, recognizer.grid.input_frames or recognizer.grid.segment_frames, width)
     lengths = torch.full((batch,), recognizer.grid.segment_frames)
     seconds = []
     for _ in range(3):
