@@ -86,7 +86,7 @@ def test_another_opensmile_computes_anew() -> None:
 
 
 def test_the_licence_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
-    functionals._say_licence.cache_clear()
+    functionals.say_licence.cache_clear()
     with caplog.at_level(logging.WARNING):
         Functionals()
         Functionals(feature_set="eGeMAPSv02")
