@@ -50,7 +50,7 @@ def quick_settings(recipe: AnyRecipe) -> dict[str, Any]:
             quick["modalities.audio.model.options.channels"] = [4, 4]
         return quick
     assert isinstance(recipe, Recipe)
-    quick = dict(QUICK) if recipe.training else {}
+    quick = {**(QUICK if recipe.training else {}), "seeds": 1}
     if recipe.pretraining:
         quick |= {"pretraining.corpora": ["other"], "pretraining.task": "emotion"}
     if recipe.stages:
