@@ -432,6 +432,55 @@ def test_speakers_are_drawn_worst_first(tmp_path):
     assert (ua, interval, chance) == (scores["metrics"]["ua"], scores["interval"]["ua"], 1 / 3)
 
 
+def with_scores(table, confidence):
+    """Scores whose highest is that of the class predicted."""
+    rest = (1 - np.asarray(confidence)) / (len(CLASSES) - 1)
+    columns = {f"score_{name}": np.where(table["predicted"] == name, confidence, rest) for name in CLASSES}
+    return table.assign(**columns)
+
+
+def test_the_curve_of_coverage_and_risk_ends_at_the_error_of_the_run(tmp_path):
+    table = pd.concat(
+        [predictions(n_seeds=2), predictions(n_seeds=2).assign(corpus="c$1", utterance=lambda t: "x" + t["utterance"])]
+    )
+    table = with_scores(table, np.random.default_rng(1).uniform(0.4, 1, len(table)))
+    run = fake_run(tmp_path, table, n_seeds=2)
+    shown = sections_of(run)["Coverage and risk"]
+    (picture,) = shown.pictures
+    curves, threshold = picture.draw.args
+    assert list(curves) == ["all utterances", "c$1", "emodb"] and threshold is None
+    wrong = 1 - read_json(run / "scores.json")["metrics"]["wa"]
+    assert curves["all utterances"].risk[-1] == pytest.approx(wrong)
+    assert f"{wrong:.3f}, the share wrong of all" in shown.note
+    for name, curve in curves.items():
+        assert f"{name} {curve.area:.3f}" in shown.note
+    for text in both(run):
+        assert "Coverage and risk" in text and f"{curves['all utterances'].area:.3f}" in text
+    many = [table.assign(corpus=f"c{k}", utterance=lambda t, k=k: f"{k}" + t["utterance"]) for k in range(7)]
+    table = pd.concat(many)
+    curves, _ = sections_of(fake_run(tmp_path, table, n_seeds=2))["Coverage and risk"].pictures[0].draw.args
+    assert list(curves) == ["all utterances"], "seven more could not be told apart"
+
+
+@pytest.mark.parametrize("sure", [0.5, 1.0])
+@pytest.mark.parametrize("n", [1, 12])
+def test_the_least_of_runs_has_the_curve_too(tmp_path, drawn, n, sure):
+    table = predictions(("03",)).iloc[:n].assign(predicted=lambda t: t["truth"])
+    run = fake_run(tmp_path, with_scores(table, np.full(n, sure)), n_folds=1, stages=())
+    write_report(run)
+    assert (run / "figures" / "coverage.png").read_bytes().startswith(b"\x89PNG")
+    assert "AURC" in (run / "report.html").read_text() and "0.000" in sections_of(run)["Coverage and risk"].note
+
+
+def test_a_run_without_scores_has_no_curve_and_one_with_false_ones_is_refused(tmp_path):
+    assert "Coverage and risk" not in sections_of(fake_run(tmp_path / "none"))
+    run = fake_run(tmp_path / "false", with_scores(predictions(), np.full(48, 1.5)))
+    with pytest.raises(
+        CheckpointError, match=r"predictions\.csv: scores are no probabilities: a confidence is outside"
+    ):
+        list(sections(read_run(run)))
+
+
 def test_a_stage_that_all_folds_of_a_seed_start_from_has_curves(tmp_path):
     run = fake_run(tmp_path, n_seeds=2)
     for seed in range(2):

@@ -17,10 +17,13 @@ from affectra.errors import CheckpointError
 from affectra.evaluation import speaker_names
 from affectra.figures import N_NAMED, draw_bars, draw_confusion, draw_curves, draw_maps, draw_points
 from affectra.pages import Picture, Section, fraction
+from affectra.reliability import curve_of, draw_coverage_risk
 from affectra.run_files import Run, read_histories
 
 MIN_POINTS = 24  # fewer embeddings make no picture of a space
 MAX_POINTS = 1500  # more take minutes and hide each other
+ALL = "all utterances"
+MAX_CORPORA = 6  # with a curve of their own; more could not be told apart
 PERPLEXITY = 30.0  # scikit-learn's default, less where there are few points
 Array = npt.NDArray[np.floating]
 
@@ -32,7 +35,7 @@ def sections(run: Run) -> Iterator[Section]:
         CheckpointError: a file of a fold is not readable, by its name.
     """
     tag = " (synthetic speech)" if run.scores["synthetic"] else ""
-    for section_of in (_confusion, _speakers, _embeddings, _attention, _curves):
+    for section_of in (_confusion, _speakers, _coverage, _embeddings, _attention, _curves):
         for section in section_of(run):
             yield Section(f"{section.title}{tag}", section.note, section.pictures)
 
@@ -58,6 +61,29 @@ def _speakers(run: Run) -> Iterator[Section]:
     note = f"Worst first. Full line: UA over all utterances; {band}dotted line: chance."
     draw = partial(draw_bars, values, ua, interval, chance)
     yield Section("UA by speaker", note, [Picture("speakers", alt, draw)])
+
+
+def _coverage(run: Run) -> Iterator[Section]:
+    """The coverage-risk curve of the scores as they are, of all and of each corpus; runs need not have scores."""
+    table, classes = run.predictions, run.scores["classes"]
+    if not {f"score_{name}" for name in classes} <= set(table):
+        return
+    parts = {ALL: table}
+    if 1 < table["corpus"].nunique() <= MAX_CORPORA:
+        parts |= {str(name): part for name, part in table.groupby("corpus")}
+    try:
+        curves = {name: curve_of(part, classes) for name, part in parts.items()}
+    except ValueError as error:
+        raise CheckpointError(f"{run.folder / 'predictions.csv'}: scores are no probabilities: {error}") from error
+    wrong, half = curves[ALL].risk[-1], curves[ALL].at_coverage(0.5)
+    areas = ", ".join(f"{name} {curve.area:.3f}" for name, curve in curves.items())
+    note = (
+        "Share of wrong answers when only the more confident ones are given, by the scores as they are, not "
+        f"calibrated. Area under the curve (AURC): {areas}; it would be {wrong:.3f}, the share wrong of all, if "
+        "confidence told nothing."
+    )
+    alt = f"Share of wrong answers: {wrong:.3f} of all, {half.risk:.3f} of the more confident half"
+    yield Section("Coverage and risk", note, [Picture("coverage", alt, partial(draw_coverage_risk, curves, None))])
 
 
 def _curves(run: Run) -> Iterator[Section]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -79,6 +79,14 @@ def negative_log_likelihood(probabilities: npt.ArrayLike, targets: npt.ArrayLike
     return float(_surprises(np.asarray(probabilities, dtype=np.float64), np.asarray(targets)).mean())
 
 
+class Point(NamedTuple):
+    """Answers with at least the confidence `threshold`: what share they are of all, and what share of them is wrong."""
+
+    threshold: float
+    coverage: float
+    risk: float
+
+
 @dataclass(frozen=True)
 class CoverageRisk:
     """What is wrong among the answers when only the more confident ones are given.
@@ -101,6 +109,24 @@ class CoverageRisk:
         """
         return float(np.diff(self.coverage, prepend=0.0) @ self.risk)
 
+    def at_coverage(self, least: float) -> Point:
+        """Where at least this share is answered, and no more than that takes; equal confidence falls together.
+
+        Raises:
+            ValueError: a share outside [0, 1].
+        """
+        if not 0 <= least <= 1:
+            raise ValueError(f"coverage {least} is outside [0, 1]; expected a share of the utterances")
+        return self._point(int(np.searchsorted(self.coverage, least - 1e-12)))  # 0.3 is also what 3 / 10 rounds to
+
+    def at_threshold(self, threshold: float) -> Point | None:
+        """Where answers with at least this confidence are given; None where no answer has it."""
+        n_points = int((self.thresholds >= threshold).sum())
+        return self._point(n_points - 1) if n_points else None
+
+    def _point(self, k: int) -> Point:
+        return Point(float(self.thresholds[k]), float(self.coverage[k]), float(self.risk[k]))
+
 
 def coverage_risk(confidence: npt.ArrayLike, right: npt.ArrayLike) -> CoverageRisk:
     """The coverage-risk curve: a point for each confidence there is.
@@ -119,6 +145,18 @@ def coverage_risk(confidence: npt.ArrayLike, right: npt.ArrayLike) -> CoverageRi
     n_answered = ends + 1.0
     n_wrong = np.cumsum(1 - right[order])[ends]
     return CoverageRisk(confidence[order[ends]], n_answered / len(order), n_wrong / n_answered)
+
+
+def curve_of(predictions: pd.DataFrame, classes: Sequence[str]) -> CoverageRisk:
+    """The coverage-risk curve of a table with truth and score_<class>; confidence is the highest score.
+
+    Rows whose truth is no class are left out.
+
+    Raises:
+        ValueError: nothing to judge, or a score outside [0, 1].
+    """
+    scores, targets = _scores_and_targets(predictions[predictions["truth"].isin(list(classes))], classes)
+    return coverage_risk(scores.max(1), scores.argmax(1) == targets)
 
 
 def prediction_entropy(predicted: Sequence[Any] | npt.NDArray[Any], n_classes: int) -> float:
@@ -159,9 +197,7 @@ def reliability_table(
 
 
 def _row(group: pd.DataFrame, classes: Sequence[str], seed: int) -> dict[str, Any]:
-    scores = group[[f"score_{name}" for name in classes]].to_numpy(dtype=np.float64)
-    places = {name: k for k, name in enumerate(classes)}
-    targets = np.array([places[name] for name in group["truth"]], dtype=np.intp)
+    scores, targets = _scores_and_targets(group, classes)
     predicted, confidence = scores.argmax(1), scores.max(1)
     right = (predicted == targets).astype(np.float64)
     answered = group["answered"].to_numpy(dtype=bool) if "answered" in group else None
@@ -183,6 +219,13 @@ def _row(group: pd.DataFrame, classes: Sequence[str], seed: int) -> dict[str, An
     for name, interval in _intervals(scores, targets, right, confidence, speakers, seed).items():
         row |= dict(zip((f"{name}_low", f"{name}_high"), interval or (np.nan, np.nan), strict=True))
     return row
+
+
+def _scores_and_targets(predictions: pd.DataFrame, classes: Sequence[str]) -> tuple[Array, npt.NDArray[np.intp]]:
+    """Scores (utterance, class) and the index of each true class."""
+    scores = predictions[[f"score_{name}" for name in classes]].to_numpy(dtype=np.float64)
+    places = {name: k for k, name in enumerate(classes)}
+    return scores, np.array([places[name] for name in predictions["truth"]], dtype=np.intp)
 
 
 def _intervals(
@@ -228,24 +271,45 @@ def draw_reliability(confidence: npt.ArrayLike, right: npt.ArrayLike, theme: "Th
 
 
 def draw_coverage_risk(curves: Mapping[str, CoverageRisk], threshold: float | None, theme: "Theme") -> "Figure":
-    """Share of wrong answers over the share answered, a curve a name; dots where the abstention threshold puts it."""
+    """Share of wrong answers over the share answered, a curve a name; dots where the abstention threshold puts it.
+
+    The steps are those whose area is `CoverageRisk.area`, so a single confidence is a level line.
+
+    Args:
+        curves: name -> its curve, the most important first.
+        threshold: answers with less confidence are withheld; None: no dots.
+        theme: the colours.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(4.8, 3.4), dpi=192, facecolor=theme.paper, layout="constrained")
     axes = figure.subplots()
     _dress(axes, theme)
-    for k, (name, curve) in enumerate(curves.items()):
+    lines = []
+    for k, curve in enumerate(curves.values()):
         color = theme.palette[k % len(theme.palette)]
-        axes.plot(curve.coverage, curve.risk, color=color, linewidth=1.8, label=name)
-        answered = curve.thresholds >= (threshold or 0.0)
-        if threshold is not None and answered.any():
-            at = int(np.flatnonzero(answered)[-1])
-            axes.plot(curve.coverage[at], curve.risk[at], "o", color=color, markersize=6)
+        coverage, risk = np.append(0.0, curve.coverage), np.append(curve.risk[0], curve.risk)
+        width, order = (1.3, 2.0) if k else (2.2, 2.1)
+        lines += axes.plot(  # 0 is drawn whole
+            coverage, risk, color=color, linewidth=width, zorder=order, drawstyle="steps-pre", clip_on=False
+        )
+        at = None if threshold is None else curve.at_threshold(threshold)
+        if at is not None:
+            axes.plot(at.coverage, at.risk, "o", color=color, markersize=6, zorder=order, clip_on=False)
     axes.set_xlim(0, 1)
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, max(0.1, *(1.05 * float(curve.risk.max()) for curve in curves.values())))
     axes.set_xlabel("share of recordings answered")
     axes.set_ylabel("share of the answers that are wrong")
-    axes.legend(facecolor=theme.paper, edgecolor=theme.faint, labelcolor=theme.ink, fontsize=9)
+    if len(curves) > 1:
+        names = [f"\N{NO-BREAK SPACE}{name}" for name in curves]  # else a leading _ would hide one
+        style: dict[str, Any] = {
+            "facecolor": theme.paper,
+            "edgecolor": theme.faint,
+            "labelcolor": theme.ink,
+            "fontsize": 9,
+        }
+        for text in axes.legend(lines, names, **style).get_texts():
+            text.set_parse_math(False)
     return figure
 
 

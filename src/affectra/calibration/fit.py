@@ -177,8 +177,8 @@ def nested_calibration(
         by: what a group is.
 
     Returns:
-        The table with calibrated score_<class> and probability_<dimension>, `confidence`, and `answered`: whether the
-        confidence reaches the others' threshold.
+        The table with calibrated score_<class> and probability_<dimension>, `confidence`, `abstain_below`, the
+        threshold of the others, and `answered`: whether the confidence reaches it.
 
     Raises:
         ValueError: fewer than two groups.
@@ -206,7 +206,8 @@ def calibrated_table(predictions: "pd.DataFrame", classes: Sequence[str], calibr
             columns[f"probability_{name}"] = fitted.apply(predictions[f"probability_{name}"])
     confidence = scores.max(1)
     columns["confidence"] = confidence
-    columns["answered"] = confidence >= (calibration.abstain_below or 0.0)
+    columns["abstain_below"] = calibration.abstain_below or 0.0
+    columns["answered"] = confidence >= columns["abstain_below"]
     return predictions.assign(**columns)
 
 
