@@ -14,10 +14,11 @@ from safetensors.numpy import load_file
 from affectra.config import parse_assignments
 from affectra.corpora.utterance import manifest_from_rows, read_manifest, write_manifest
 from affectra.errors import ConfigError, ProtocolError
-from affectra.files import read_json
+from affectra.files import read_json, write_text
 from affectra.plan import plan_run
 from affectra.report import summary_line
 from affectra.run import execute
+from affectra.sweep import execute_variants, plan_variants
 from affectra.training.data import Example, Utterance
 from affectra.units.planned import Plan
 
@@ -131,6 +132,35 @@ def pretrained(corpora: dict[str, Path], tmp_path_factory: pytest.TempPathFactor
     out = tmp_path_factory.mktemp("gao2021") / "run"
     execute(gao2021(corpora, out))
     return out
+
+
+def test_variants_pretrain_once_and_one_without_pretraining_is_not_tested_on_those_corpora(
+    corpora: dict[str, Path], pretrained: Path, tmp_path: Path
+) -> None:
+    recipe = tmp_path / "three.yaml"
+    none = "{pretraining: null, stages: [{name: adapt, data: train, training: %s}]}"
+    plain = "{epochs: 1, batch_size: 8, optimizer: {name: adadelta, options: {}}, schedule: {name: constant}, "
+    plain += "precision: 32-true, channels_last: true, objective: {name: reconstruction, options: {}}}"
+    write_text(
+        recipe,
+        "extends: gao2021-cpu\nname: three\nvariants:\n  as-is: {training.batch_size: 8}\n"
+        f"  slower: {{training.batch_size: 4}}\n  none: {none % plain}\n",
+    )
+    settings = parse_assignments([one for one in QUICK if "batch_size" not in one])
+    settings |= parse_assignments(
+        ["model.options.autoencoder_channels=[2, 2]", "protocol={name: kfold-speaker, options: {k: 2, dev: false}}"]
+    )
+    sources = [f"{name}={path}" for name, path in corpora.items()]
+    plans = plan_variants(
+        str(recipe), sources, settings={**settings, "pretraining.corpora": ["red", "green"]}, out=tmp_path / "runs"
+    )
+    assert [corpus.name for corpus in plans["none"].data.corpora] == ["yellow"]
+    execute_variants(plans, resume=False, n_processes=1, say=lambda _: None)
+    assert len(list((tmp_path / "runs" / ".stages").iterdir())) == 1
+    name = Path("seed-0") / "pretrain" / "model.safetensors"
+    first, second = (tmp_path / "runs" / variant / name for variant in ("as-is", "slower"))
+    assert first.read_bytes() == second.read_bytes() == (pretrained / name).read_bytes()
+    assert not (tmp_path / "runs" / "none" / "seed-0" / "pretrain").exists()
 
 
 def test_adapting_changes_the_encoder_and_leaves_the_adversary_as_it_was(pretrained: Path) -> None:

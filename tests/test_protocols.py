@@ -152,6 +152,7 @@ def draw_options(data: st.DataObject, name: str, manifest: pd.DataFrame, folder:
             values: dict[type, st.SearchStrategy[Any]] = {
                 bool: st.booleans(),
                 int: st.integers(-1, 6),
+                type(None): st.none() | st.integers(-1, 6),  # the one such option is a number
                 str: st.sampled_from(["", "nowhere", *manifest["corpus"].unique()]),
             }
             options[parameter.name] = data.draw(values[type(parameter.default)], label=parameter.name)
@@ -344,6 +345,34 @@ def test_kfold_speaker_spreads_each_gender() -> None:
     genders = dict(zip(manifest["utterance"], manifest["gender"], strict=True))
     for fold in apply_protocol("kfold-speaker", manifest, {"k": 5}).folds:
         assert {genders[key] for key in fold.test} == {"female", "male"}
+
+
+def test_fewer_training_speakers_leave_the_tests_as_they_are_and_are_spread_over_genders() -> None:
+    """A learning curve: the same tests, two and four speakers that are both genders', each smaller set in the larger."""
+    manifest = make_manifest([i % 10 for i in range(100)])
+    speakers = dict(zip(manifest["utterance"], manifest["speaker"], strict=True))
+    genders = dict(zip(manifest["speaker"], manifest["gender"], strict=True))
+    options = {"k": 5, "dev": False}
+    whole = apply_protocol("kfold-speaker", manifest, options).folds
+    heard: dict[int, list[set[str]]] = {}
+    for n in (1, 2, 4, 8):
+        folds = apply_protocol("kfold-speaker", manifest, {**options, "train_speakers": n}).folds
+        assert [fold.test for fold in folds] == [fold.test for fold in whole]
+        heard[n] = [{speakers[key] for key in fold.train} for fold in folds]
+        assert {len(found) for found in heard[n]} == {n}
+        for fold, found in zip(folds, heard[n], strict=True):  # of a speaker that is kept, all utterances are
+            assert set(fold.train) == {key for key, speaker in speakers.items() if speaker in found}
+    assert [fold.train for fold in folds] == [fold.train for fold in whole]
+    for n in (1, 2, 4):
+        assert all(few < more for few, more in zip(heard[n], heard[2 * n], strict=True))
+        assert n == 1 or all({genders[name] for name in found} == {"female", "male"} for found in heard[n])
+    assert len(set.union(*heard[1])) > 2  # not the same voice for all folds
+
+
+def test_more_training_speakers_than_there_are_is_refused() -> None:
+    manifest = make_manifest([i % 4 for i in range(40)])
+    with pytest.raises(ProtocolError, match="train_speakers=3, but fold 0 has 2 to train on"):
+        apply_protocol("kfold-speaker", manifest, {"k": 2, "dev": False, "train_speakers": 3})
 
 
 def test_equal_names_in_two_corpora_are_two_speakers() -> None:

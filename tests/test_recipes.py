@@ -82,8 +82,9 @@ def test_every_recipe_trains_two_steps_and_reports(name: str, tone_manifest: Pat
 
 @pytest.mark.parametrize("name", [name for name in recipe_names() if load_recipe(name).recipe.variants])
 def test_every_variant_of_a_recipe_is_another_recipe_that_can_be_run(name: str, tone_manifest: Path) -> None:
-    few, _ = toy_corpora(tone_manifest)
-    variants = load_recipe(name).recipe.variants
+    few, other = toy_corpora(tone_manifest)
+    whole = load_recipe(name).recipe
+    variants, pretrains = whole.variants, isinstance(whole, Recipe) and whole.pretraining is not None
     resolved = []
     for changed in variants.values():
         recipe = load_recipe(name, {**changed, "variants": {}, "name": "same"}).recipe
@@ -92,7 +93,11 @@ def test_every_variant_of_a_recipe_is_another_recipe_that_can_be_run(name: str, 
             **changed, **words, "variants": {}, "only": {}, "allow_leak": ["speaker", "dialogue"],
             "protocol": {"name": "random-80-20", "options": {}},
         }  # fmt: skip
-        plan_run(name, [f"tones={few}"], task="emotion", settings=settings)
+        sources = [f"tones={few}"]
+        if pretrains and changed.get("pretraining", whole) is not None:
+            settings |= {"pretraining.corpora": ["other"], "pretraining.task": "emotion"}
+            sources.append(f"other={other}")
+        plan_run(name, sources, task="emotion", settings=settings)
         resolved.append(recipe.model_dump_json())
     assert len(set(resolved)) == len(variants) > 1
 

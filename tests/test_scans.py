@@ -60,6 +60,19 @@ def test_other_folds_or_other_recordings_are_kept_apart(runs):
         assert [scan.name[:5] for scan in scans({**runs, "h2-w8": apart})] == ["width"]
 
 
+def test_over_a_number_of_the_protocol_the_folds_differ_and_the_recordings_do_not(runs):
+    run = runs["h10-w8"]
+    found = {}
+    for n in (4, 1, 2):
+        options = {"name": "kfold-speaker", "options": {"train_speakers": n}}
+        scores = {**run.scores, "protocol": {**run.scores["protocol"], "hash": str(n) * 64}}
+        found[f"n{n}"] = replace(changed(run, protocol=options), scores=scores)
+    (scan,) = scans(found)
+    assert (scan.name, scan.values, scan.runs) == ("training speakers", [1, 2, 4], ["n1", "n2", "n4"])
+    others = {"emodb": {"fingerprint": "another"}}
+    assert scans({**found, "n2": replace(found["n2"], environment={**run.environment, "corpora": others})}) == []
+
+
 def test_any_number_may_be_scanned_but_no_switch(runs):
     run = runs["h10-w8"]
     rates = {f"r{rate}": changed(run, rate=rate, model={}) for rate in (0.5, 0.1, 1)}

@@ -63,14 +63,14 @@ def test_runs_that_are_alike_train_a_stage_once_and_each_has_all_of_it(trained: 
     shared, runs = tmp_path / ".stages", [tmp_path / name / "text" for name in ("one", "two", "three")]
     for folder in runs:
         other_run = replace(SPECIFICATION, provenance={"recipe": folder.parent.name})
-        train_once(replace(job_in(folder), specification=other_run), shared)
+        train_once(replace(job_in(folder), specification=other_run), shared, {})
     assert len(trained) == 1 and trained[0].parent == shared
     assert files(runs[0]) == files(runs[1]) == files(runs[2]) == files(trained[0])
     assert set(files(runs[0])) == {"history.csv", "model.json"}
 
 
 def test_without_a_shared_folder_a_stage_is_trained_where_it_belongs(trained: list[Path], tmp_path: Path) -> None:
-    train_once(job_in(tmp_path / "text"), None)
+    train_once(job_in(tmp_path / "text"), None, {})
     assert trained == [tmp_path / "text"]
 
 
@@ -78,7 +78,7 @@ def test_what_a_run_was_copying_when_it_was_killed_is_copied_again(trained: list
     write_text(tmp_path / "run" / ".text" / "half", "")
     write_text(tmp_path / "run" / "text" / "heard.json", "of a stage that is not there")
     for _ in range(2):
-        train_once(job_in(tmp_path / "run" / "text"), tmp_path / ".stages")
+        train_once(job_in(tmp_path / "run" / "text"), tmp_path / ".stages", {})
     assert set(files(tmp_path / "run")) == {"text/history.csv", "text/model.json"} and len(trained) == 1
 
 
@@ -93,15 +93,25 @@ DIFFERENT: dict[str, Callable[[StageJob], StageJob]] = {
     "order of turns": lambda job: replace(job, train=job.train[::-1]),
     "label": lambda job: replace(job, train=(*job.train[:2], turn("c", 1))),
     "words of a turn": lambda job: replace(job, train=(*job.train[:2], turn("c", 0, "spoilt"))),
+    "speaker": lambda job: replace(job, train=(*job.train[:2], replace(turn("c", 0), speaker="another"))),
+    "binary task": lambda job: replace(job, train=(*job.train[:2], replace(turn("c", 0), auxiliary=(1,)))),
     "dev part": lambda job: replace(job, dev=()),
     "part of a turn": lambda job: replace(job, train=job.train[:2], dev=(*job.dev, job.train[2])),
 }
+
+
+def test_stages_that_start_from_other_weights_are_not_shared(trained: list[Path], tmp_path: Path) -> None:
+    for name in ("one", "two", "two-again"):
+        write_text(tmp_path / "start" / name / "model.safetensors", name.removesuffix("-again"))
+        job = replace(job_in(tmp_path / name), start=tmp_path / "start" / name)
+        train_once(job, tmp_path / ".stages", {})
+    assert len(trained) == 2 and files(tmp_path / "two") == files(tmp_path / "two-again")
 
 
 @pytest.mark.parametrize("change", list(DIFFERENT))
 def test_stages_that_differ_in_anything_that_is_learnt_are_not_shared(
     trained: list[Path], tmp_path: Path, change: str
 ) -> None:
-    train_once(job_in(tmp_path / "one"), tmp_path / ".stages")
-    train_once(DIFFERENT[change](job_in(tmp_path / "two")), tmp_path / ".stages")
+    train_once(job_in(tmp_path / "one"), tmp_path / ".stages", {})
+    train_once(DIFFERENT[change](job_in(tmp_path / "two")), tmp_path / ".stages", {})
     assert len(set(trained)) == 2 and files(tmp_path / "one") != files(tmp_path / "two")

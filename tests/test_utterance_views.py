@@ -93,6 +93,48 @@ def test_with_groups_the_size_of_a_group_does_not_matter() -> None:
     torch.testing.assert_close(scores[0], scores[1], atol=2e-3, rtol=1e-3)
 
 
+def fickle(seed: int) -> Vectors:
+    """Of six speakers, 3 features that tell the classes apart, and 40 that do so for each speaker in a way of its own."""
+    rng = np.random.default_rng(seed)
+    targets, speaker = np.arange(120) % 2, np.arange(120) // 20
+    telling = rng.normal(size=(120, 3)) + 1.2 * targets[:, None]
+    own = 3 * targets[:, None] * rng.normal(size=(6, 40))[speaker] + 0.3 * rng.normal(size=(120, 40))
+    return Vectors(np.concatenate([own, telling], 1).astype(np.float32), targets, [f"c/s{i}" for i in speaker])
+
+
+def test_what_fails_on_other_speakers_of_the_training_part_is_not_heard() -> None:
+    model = Linear(43, 2, groups=[40, 3], penalties=[0.001, 0.1])
+    settled = model.fit(fickle(0))
+    assert settled["unheard"] == [0] and settled["penalty"] in (0.001, 0.1) and settled["penalties"] == []
+    chosen = Linear(43, 2, **{"groups": [40, 3], **settled})
+    chosen.fit(fickle(0))
+    features = torch.from_numpy(fickle(1).features)[:, :, None]
+    torch.testing.assert_close(model(features).scores, chosen(features).scores)
+    features[:, :40] += 5
+    torch.testing.assert_close(model(features).scores, chosen(features).scores)
+
+
+def test_choosing_between_nothing_is_not_choosing() -> None:
+    part = problem(0, 4)
+    one, given = (Linear(7, 2, **options) for options in ({"penalties": [0.02]}, {"penalty": 0.02}))
+    assert one.fit(part) == {"penalty": 0.02, "unheard": [], "penalties": []} and given.fit(part) == {}
+    torch.testing.assert_close(one.classify.weight, given.classify.weight)
+
+
+@pytest.mark.parametrize(
+    ("speakers", "message"), [(["c/a"] * 60, "found 1"), (["c/a"] * 59 + [""], "and utterances of unknown ones")]
+)
+def test_without_speakers_to_choose_by_nothing_is_chosen(speakers: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Linear(7, 2, penalties=[0.1, 1.0]).fit(problem(0, 4)._replace(groups=speakers))
+
+
+@pytest.mark.parametrize("options", [{"unheard": [2]}, {"unheard": [0, 1]}, {"penalties": [0.1, 0.0]}])
+def test_groups_that_are_not_there_and_penalties_of_nothing_are_refused(options: dict[str, list[float]]) -> None:
+    with pytest.raises(ConfigError, match="linear"):
+        Linear(10, 2, groups=[4, 6], **options)
+
+
 @pytest.mark.parametrize("groups", [[3], [3, 4, 5], [0, 10], [-1, 11]])
 def test_groups_of_other_features_are_refused(groups: list[int]) -> None:
     with pytest.raises(ConfigError, match="add up to the 10 features"):

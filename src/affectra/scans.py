@@ -8,8 +8,10 @@ from affectra.files import sha256_json
 from affectra.run_files import Run
 
 FEWEST = 3  # values that make a curve
+FOLDS = "folds"  # who is in which
 ASIDE = ("name", "description", "paper")  # say nothing of what a run does
 NAMES = {  # of numbers whose key says little
+    "protocol.options.train_speakers": "training speakers",
     "model.options.filter_a.0": "height of the frequency filter, bins",
     "model.options.filter_b.1": "width of the time filter, frames",
 }
@@ -49,7 +51,8 @@ class Scan:
 def scans(runs: Mapping[str, Run]) -> list[Scan]:
     """Every number over which at least three runs, alike in all else, differ.
 
-    Alike are runs of the same folds of the same utterances, and of the same recipe but for that number.
+    Alike are runs of the same utterances and of the same recipe but for that number; and of the same folds, unless the
+    number is one of the protocol's.
 
     Args:
         runs: name -> run, of classes.
@@ -61,7 +64,8 @@ def scans(runs: Mapping[str, Run]) -> list[Scan]:
         groups: dict[str, dict[float, str]] = {}
         for name, found in leaves.items():
             if _is_number(found.get(key)):
-                others = {other: value for other, value in found.items() if other != key}
+                aside = {key, FOLDS} if key.startswith("protocol.") else {key}
+                others = {other: value for other, value in found.items() if other not in aside}
                 groups.setdefault(sha256_json(others), {})[found[key]] = name
         result += [_scan(key, group, runs) for group in groups.values() if len(group) >= FEWEST]
     return result
@@ -70,8 +74,10 @@ def scans(runs: Mapping[str, Run]) -> list[Scan]:
 def _settings(run: Run) -> dict[str, Any]:
     """What decides a run's scores: the recipe, and what it was trained and tested on."""
     recipe = {key: value for key, value in run.recipe.items() if key not in ASIDE}
-    tested_on = {"corpora": run.environment["corpora"], "folds": run.scores["protocol"]["hash"]}
-    return {**recipe, "tested on": tested_on, "task": run.scores["task"]}
+    return {
+        **recipe, "tested on": run.environment["corpora"], FOLDS: run.scores["protocol"]["hash"],
+        "task": run.scores["task"],
+    }  # fmt: skip
 
 
 def _leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -8,6 +8,7 @@ from affectra.config import load_recipe
 from affectra.errors import AffectraError, ConfigError
 from affectra.overview import write_overview
 from affectra.plan import outline, plan_run
+from affectra.recipe import AnyRecipe, Recipe
 from affectra.run import claim, execute, result_line
 from affectra.units.planned import Plan
 
@@ -42,13 +43,25 @@ def plan_variants(
         given = {key: value for key, value in settings.items() if not _is_left_out(key, changed)}
         own = {"variants": {}, "name": f"{whole.name} {name}", **changed, **given}
         try:
-            plan = plan_run(recipe, corpora, settings=own, out=out or "runs", **chosen)
+            plan = plan_run(
+                recipe, _taking_part(corpora, whole, changed, settings), settings=own, out=out or "runs", **chosen
+            )
         except AffectraError as error:
             raise type(error)(f"variant {name}: {error}") from error
         names = "+".join(corpus.name for corpus in plan.data.corpora)
         folder = Path(out) if out else Path("runs") / f"{whole.name}-{names}"
         plans[name] = Plan(plan.document, plan.data, folder / name, folder / SHARED)
     return plans
+
+
+def _taking_part(
+    corpora: Sequence[str], whole: AnyRecipe, changed: Mapping[str, Any], settings: Mapping[str, Any]
+) -> list[str]:
+    """The corpora without those to pretrain on, for a variant that does not pretrain; it would be tested on them."""
+    if not isinstance(whole, Recipe) or whole.pretraining is None or changed.get("pretraining", whole) is not None:
+        return [*corpora]
+    aside = settings.get("pretraining.corpora", whole.pretraining.corpora)
+    return [source for source in corpora if source.partition("=")[0] not in aside]
 
 
 def _is_left_out(key: str, changed: Mapping[str, Any]) -> bool:

@@ -6,12 +6,12 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 import torch
-from sklearn.model_selection import GroupKFold
 from sklearn.svm import SVC, LinearSVC
 from torch import Tensor, nn
 
 from affectra.errors import ConfigError
 from affectra.metrics import unweighted_average_recall
+from affectra.models.inner_folds import inner_folds
 from affectra.models.layers import Output
 from affectra.models.vectors import Vectors
 
@@ -96,7 +96,7 @@ class Svm(nn.Module):
             raise ConfigError("svm: the training part has one class alone; it needs two")
         settled = {}
         if self.c_candidates:
-            self.c = self._choose_c(features, targets, np.asarray(part.groups))
+            self.c = self._choose_c(features, targets, part.groups)
             settled = {"c": self.c, "c_candidates": []}
         machine = self._machine(self.c).fit(features, targets)
         self.present = torch.from_numpy(machine.classes_.astype(np.int64))
@@ -115,18 +115,9 @@ class Svm(nn.Module):
         return SVC(C=c, kernel="rbf", gamma=self.given_gamma, class_weight=weight)
 
     def _choose_c(
-        self, features: npt.NDArray[np.float32], targets: npt.NDArray[np.int64], groups: npt.NDArray[np.str_]
+        self, features: npt.NDArray[np.float32], targets: npt.NDArray[np.int64], groups: Sequence[str]
     ) -> float:
-        n_groups = len(set(groups.tolist()))
-        if n_groups < 2 or "" in groups:
-            raise ConfigError(
-                f"svm: c_candidates needs two known training speakers or more, found {n_groups - ('' in groups)}"
-                f"{' and utterances of unknown ones' * ('' in groups)}; give c alone"
-            )
-        folds = list(GroupKFold(min(INNER_FOLDS, n_groups)).split(features, targets, groups))
-        folds = [(train, dev) for train, dev in folds if len(set(targets[train].tolist())) > 1]
-        if not folds:
-            raise ConfigError("svm: c_candidates: each training speaker has one class alone; give c alone")
+        folds = inner_folds(groups, targets, INNER_FOLDS, "svm: c_candidates", "give c alone")
 
         def ua(c: float) -> float:
             machines = [self._machine(c).fit(features[train], targets[train]) for train, _ in folds]

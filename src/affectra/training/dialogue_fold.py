@@ -147,6 +147,7 @@ class DialogueFoldJob:
                 modality.train, modality.dev, (), None,
             ),
             self.shared,
+            {},
         )  # fmt: skip
         recognizer = load_checkpoint(folder)
         heard = embed_turns(recognizer, modality.heard, folder / "heard")

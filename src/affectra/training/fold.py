@@ -25,6 +25,7 @@ from affectra.specification import Specification
 from affectra.training.data import UNKNOWN, Example, SegmentDataset, Utterance, group_statistics, test_loader
 from affectra.training.module import check_training
 from affectra.training.objectives import is_of_segments
+from affectra.training.shared_stage import train_once
 from affectra.training.stage import StageJob, train_stage
 
 BATCH = 32  # utterances, or segments where they are heard one by one
@@ -42,6 +43,7 @@ class PretrainingJob:
         stages: in order.
         examples: utterances to learn from.
         threads: of torch; part of the job since sums depend on it.
+        shared: where runs that are alike in a stage train it once; see `train_once`.
     """
 
     folder: Path
@@ -50,6 +52,7 @@ class PretrainingJob:
     stages: tuple[Stage, ...]
     examples: tuple[Example, ...]
     threads: int
+    shared: Path | None = None
 
     @property
     def last(self) -> Path:
@@ -68,10 +71,11 @@ class PretrainingJob:
         start = None
         for stage in self.stages:
             folder = self.folder / stage.name
-            train_stage(
+            train_once(
                 StageJob(
                     folder, stage.name, self.seed, -1, self.specification, stage.training, self.examples, (), (), start
                 ),
+                self.shared,
                 groups,
             )
             shutil.rmtree(folder / "resume", ignore_errors=True)

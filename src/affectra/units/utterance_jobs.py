@@ -126,7 +126,7 @@ def _pretraining_jobs(plan: Plan, cached: dict[str, CachedFrames], threads: int)
     examples = tuple(_examples(plan, plan.data.pretraining_labelled.manifest, names, cached).values())
     stages = tuple(stage for stage in recipe_of(plan).stages if stage.data == "pretraining")
     return [
-        PretrainingJob(plan.folder / f"seed-{seed}", seed, specification(plan), stages, examples, threads)
+        PretrainingJob(plan.folder / f"seed-{seed}", seed, specification(plan), stages, examples, threads, plan.shared)
         for seed in range(plan.recipe.seeds)
     ]
 
