@@ -348,7 +348,7 @@ def test_kfold_speaker_spreads_each_gender() -> None:
 
 
 def test_fewer_training_speakers_leave_the_tests_as_they_are_and_are_spread_over_genders() -> None:
-    """A learning curve: the same tests, two and four speakers that are both genders', each smaller set in the larger."""
+    """A learning curve: the same tests, speakers of both genders, each smaller set within the larger."""
     manifest = make_manifest([i % 10 for i in range(100)])
     speakers = dict(zip(manifest["utterance"], manifest["speaker"], strict=True))
     genders = dict(zip(manifest["speaker"], manifest["gender"], strict=True))

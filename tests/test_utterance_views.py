@@ -94,7 +94,7 @@ def test_with_groups_the_size_of_a_group_does_not_matter() -> None:
 
 
 def fickle(seed: int) -> Vectors:
-    """Of six speakers, 3 features that tell the classes apart, and 40 that do so for each speaker in a way of its own."""
+    """Of six speakers, 3 features that tell the classes apart, and 40 that do so for each speaker in its own way."""
     rng = np.random.default_rng(seed)
     targets, speaker = np.arange(120) % 2, np.arange(120) // 20
     telling = rng.normal(size=(120, 3)) + 1.2 * targets[:, None]
