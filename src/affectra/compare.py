@@ -9,42 +9,20 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from affectra.differences import Difference, corrected, how_tested, seeds_text
 from affectra.errors import CheckpointError
 from affectra.evaluation import check_predictions, read_predictions
 from affectra.files import read_json
 from affectra.statistics import (
     MAX_EXACT,
     N_RANDOM,
-    Interval,
     difference_interval,
     exchange_test,
     grouped_confusion,
-    holm,
 )
 
 METRICS = ("ua", "wa")
 By = Literal["speaker", "dialogue"]
-
-
-@dataclass(frozen=True)
-class Difference:
-    """One metric of two runs; all but p are fractions.
-
-    Attributes:
-        a: of the one run, at utterance level over all folds, averaged over seeds.
-        b: of the other.
-        effect: a - b.
-        interval: of the effect, 95 %, by bootstrap over speakers or dialogues; None with fewer than three.
-        p: two-sided, by exchanging the runs' predictions speaker by speaker, or dialogue by dialogue.
-        p_holm: p corrected for the other comparisons of `compare_many`; None in a comparison alone.
-    """
-
-    a: float
-    b: float
-    effect: float
-    interval: Interval
-    p: float
-    p_holm: float | None = None
 
 
 @dataclass(frozen=True)
@@ -83,27 +61,14 @@ class Comparison:
 
     def lines(self) -> list[str]:
         """The same for a reader."""
-        seeds = "" if self.n_seeds == (1, 1) else f", {self.n_seeds[0]} and {self.n_seeds[1]} seed(s)"
-        all_of = "all " if self.n_groups <= MAX_EXACT else ""
         groups = "" if self.by == "speaker" else f" in {self.n_groups} dialogues"
         return [
             f"{self.a} against {self.b}: task {self.task}, {self.n_utterances} utterances of {self.n_speakers} "
-            f"speakers{groups}{seeds}",
-            *(_line(name.upper(), difference) for name, difference in self.metrics.items()),
-            f"interval: bootstrap over {self.by}s; p: {all_of}{self.n_exchanges} exchanges of both, "
-            f"{self.by} by {self.by}",
+            f"speakers{groups}{seeds_text(self.n_seeds)}",
+            *(difference.line(name.upper()) for name, difference in self.metrics.items()),
+            how_tested(self.by, self.n_groups, self.n_exchanges),
             *(f"note: {note}" for note in self.notes),
         ]
-
-
-def _line(name: str, d: Difference) -> str:
-    interval = f" [{_signed(d.interval[0])}, {_signed(d.interval[1])}]" if d.interval else ""
-    corrected = "" if d.p_holm is None else f", {d.p_holm:.4f} by Holm"
-    return f"{name} {d.a:.3f} against {d.b:.3f}: {_signed(d.effect)}{interval}, p {d.p:.4f}{corrected}"
-
-
-def _signed(value: float) -> str:
-    return f"{round(value, 3) + 0.0:+.3f}"  # + 0.0: no minus before a zero
 
 
 @dataclass(frozen=True)
@@ -164,11 +129,8 @@ def compare_many(reference: str | Path, others: Sequence[str | Path], *, by: By 
     """
     first = _read(reference, by)
     found = [_compare(first, _read(other, by)) for other in others]
-    corrected = {name: holm([comparison.metrics[name].p for comparison in found]) for name in METRICS}
-    return [
-        replace(c, metrics={name: replace(c.metrics[name], p_holm=corrected[name][i]) for name in METRICS})
-        for i, c in enumerate(found)
-    ]
+    metrics = corrected([comparison.metrics for comparison in found])
+    return [replace(one, metrics=of_one) for one, of_one in zip(found, metrics, strict=True)]
 
 
 def _read(folder: str | Path, by: By) -> _Run:

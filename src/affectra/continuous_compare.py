@@ -12,36 +12,16 @@ import pandas as pd
 
 from affectra.continuous_evaluation import group_sums, is_over_time
 from affectra.continuous_predictions import TRUTH, dimensions_of, read_frames
+from affectra.differences import Difference, corrected, how_tested, seeds_text
 from affectra.errors import CheckpointError
 from affectra.files import read_json
 from affectra.metrics import agreement_of_sums
-from affectra.statistics import LEVEL, MAX_EXACT, MIN_SPEAKERS, N_RANDOM, N_RESAMPLES, Interval, holm
+from affectra.statistics import LEVEL, MAX_EXACT, MIN_SPEAKERS, N_RANDOM, N_RESAMPLES
 
 MEAN = "mean"  # of the dimensions
 AT_ONCE = 500  # exchanges computed together
 NEEDED = ("dimensions", "complete", "folds_done", "protocol", "leaks")
 Array = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class TraceDifference:
-    """The CCC of one dimension in two runs.
-
-    Attributes:
-        a: of the one run, over all known frames of all recordings, averaged over seeds.
-        b: of the other.
-        effect: a - b.
-        interval: of the effect, 95 %, by bootstrap over speakers; None with fewer than three.
-        p: two-sided, by exchanging the runs' predictions speaker by speaker.
-        p_holm: p corrected for the other comparisons; None in a comparison alone.
-    """
-
-    a: float
-    b: float
-    effect: float
-    interval: Interval
-    p: float
-    p_holm: float | None = None
 
 
 @dataclass(frozen=True)
@@ -67,7 +47,7 @@ class TraceComparison:
     n_groups: int
     n_seeds: tuple[int, int]
     n_exchanges: int
-    metrics: dict[str, TraceDifference]
+    metrics: dict[str, Difference]
     notes: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -76,21 +56,13 @@ class TraceComparison:
 
     def lines(self) -> list[str]:
         """The same for a reader."""
-        seeds = "" if self.n_seeds == (1, 1) else f", {self.n_seeds[0]} and {self.n_seeds[1]} seed(s)"
-        all_of = "all " if self.n_groups <= MAX_EXACT else ""
+        groups = f"{self.n_groups} {self.by}s{seeds_text(self.n_seeds)}"
         return [
-            f"{self.a} against {self.b}: {self.n_recordings} recordings of {self.n_groups} {self.by}s{seeds}",
-            *(_line(name, difference) for name, difference in self.metrics.items()),
-            f"interval: bootstrap over {self.by}s; p: {all_of}{self.n_exchanges} exchanges of both, "
-            f"{self.by} by {self.by}",
+            f"{self.a} against {self.b}: {self.n_recordings} recordings of {groups}",
+            *(difference.line(f"CCC {name}") for name, difference in self.metrics.items()),
+            how_tested(self.by, self.n_groups, self.n_exchanges),
             *(f"note: {note}" for note in self.notes),
         ]
-
-
-def _line(name: str, d: TraceDifference) -> str:
-    interval = f" [{d.interval[0]:+.3f}, {d.interval[1]:+.3f}]" if d.interval else ""
-    corrected = "" if d.p_holm is None else f", {d.p_holm:.4f} by Holm"
-    return f"CCC {name} {d.a:.3f} against {d.b:.3f}: {d.effect:+.3f}{interval}, p {d.p:.4f}{corrected}"
 
 
 @dataclass(frozen=True)
@@ -120,13 +92,8 @@ def compare_traces(reference: str | Path, others: Sequence[str | Path]) -> list[
     found = [_compare(first, _read(other)) for other in others]
     if len(found) == 1:
         return found
-    names = dict.fromkeys(name for one in found for name in one.metrics)
-    corrected: list[dict[str, TraceDifference]] = [{} for _ in found]
-    for name in names:
-        having = [k for k, one in enumerate(found) if name in one.metrics]
-        for k, p in zip(having, holm([found[k].metrics[name].p for k in having]), strict=True):
-            corrected[k][name] = replace(found[k].metrics[name], p_holm=p)
-    return [replace(one, metrics=of_one) for one, of_one in zip(found, corrected, strict=True)]
+    metrics = corrected([one.metrics for one in found])
+    return [replace(one, metrics=of_one) for one, of_one in zip(found, metrics, strict=True)]
 
 
 def _read(folder: str | Path) -> _Run:
@@ -164,7 +131,7 @@ def _compare(a: _Run, b: _Run) -> TraceComparison:
     p_values, intervals = _exchanged(*paired), _intervals(*paired)
     names = [*dimensions, *([MEAN] if len(dimensions) > 1 else [])]
     metrics = {
-        name: TraceDifference(
+        name: Difference(
             float(own[0][k]), float(own[1][k]), float(own[0][k] - own[1][k]),
             None if intervals is None else [float(v) for v in intervals[:, k]], float(p_values[k]),
         )
