@@ -9,15 +9,19 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+import torch
 from safetensors.numpy import load_file
 
 from affectra.config import parse_assignments
 from affectra.corpora.utterance import manifest_from_rows, read_manifest, write_manifest
 from affectra.errors import ConfigError, ProtocolError
 from affectra.files import read_json, write_text
+from affectra.models.recognizer import load_checkpoint
+from affectra.pictures import sections
 from affectra.plan import plan_run
 from affectra.report import summary_line
 from affectra.run import execute
+from affectra.run_files import read_run
 from affectra.sweep import execute_variants, plan_variants
 from affectra.training.data import Example, Utterance
 from affectra.units.planned import Plan
@@ -199,6 +203,28 @@ def test_classification_leaves_the_frozen_autoencoder_as_adapting_left_it(pretra
     frozen = [name for name in adapted if ".autoencoder." in name]
     assert frozen and all((adapted[name] == final[name]).all() for name in frozen)
     assert any((adapted[name] != final[name]).any() for name in adapted if ".cnn." in name)
+
+
+def test_the_latent_of_pretraining_is_kept_and_drawn_by_emotion_speaker_and_corpus(pretrained: Path) -> None:
+    folder = pretrained / "seed-0" / "pretrain"
+    rows = pd.read_csv(folder / "latent.csv", dtype=str)
+    assert set(rows["corpus"]) == {"red", "green"} and len(rows) == 32 and set(rows["emotion"]) <= set(PITCHES_HZ)
+    latent = load_file(folder / "latent.safetensors")["latent"]
+    recognizer = load_checkpoint(folder)
+    for k in (0, 17, 31):  # one utterance, segment by segment
+        name, corpus = rows["utterance"][k].split("/")[1], rows["corpus"][k]
+        path = next(p for p in pretrained.parent.parent.glob(f"**/{corpus}_{name}.wav"))
+        frames = recognizer.front_end.frames(torch.from_numpy(soundfile.read(path, dtype="float32")[0])).numpy()
+        starts = recognizer.grid.starts(len(frames), train=False)
+        found = []
+        for start in starts:
+            cut, n_frames = recognizer.grid.cut(recognizer.normalization.of_utterance(frames, None), start)
+            heard = recognizer.features(torch.from_numpy(cut)[None], torch.tensor([n_frames]))
+            with torch.inference_mode():
+                found.append(recognizer.network.autoencoder.encode(heard, torch.tensor([n_frames]))[0].numpy())
+        np.testing.assert_allclose(latent[k], np.mean(found, axis=0), rtol=1e-3, atol=1e-4)
+    shown = {section.title: section for section in sections(read_run(pretrained))}["Latent space of pre-training"]
+    assert [picture.name for picture in shown.pictures] == ["latent-emotion", "latent-speaker", "latent-corpus"]
 
 
 def test_the_run_tells_its_pretraining_and_tests_one_corpus(pretrained: Path) -> None:

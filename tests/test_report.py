@@ -11,9 +11,10 @@ from safetensors.numpy import load_file, save_file
 from affectra.errors import CheckpointError
 from affectra.evaluation import evaluate, read_predictions, write_predictions
 from affectra.files import read_json, write_json, write_text
-from affectra.pictures import MIN_POINTS, plane_of, sections
+from affectra.pictures import sections
 from affectra.report import stamps, summary_line, write_report
 from affectra.run_files import read_run
+from affectra.space_pictures import MIN_POINTS, plane_of
 
 CLASSES = ["anger", "fear", "neutral"]
 HASH = "3fa9" * 16
@@ -33,18 +34,6 @@ paper:
   source: abstract of the paper
 seeds: 1  # ours
 """
-
-
-@pytest.fixture
-def drawn():
-    """For tests that look at pictures."""
-
-
-@pytest.fixture(autouse=True)
-def quick(request, monkeypatch):
-    """Figures are made but not rendered, which takes longest."""
-    if "drawn" not in request.fixturenames:
-        monkeypatch.setattr("affectra.pages.png", lambda figure: b"\x89PNG" + bytes(20))
 
 
 def predictions(speakers=("03", "08", "09", "10"), n_seeds=1):
@@ -355,7 +344,7 @@ def test_embeddings_are_of_the_fold_that_tests_most_and_of_no_other(tmp_path):
 
 
 def test_many_embeddings_are_thinned_out_and_it_is_said(tmp_path, monkeypatch):
-    monkeypatch.setattr("affectra.pictures.MAX_POINTS", 35)
+    monkeypatch.setattr("affectra.space_pictures.MAX_POINTS", 35)
     shown = sections_of(embedded_run(tmp_path))["Embeddings"]
     assert "35 of the 40 test utterances" in shown.note
     places, values, *_ = shown.pictures[0].draw.args

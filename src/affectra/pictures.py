@@ -14,17 +14,14 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from affectra.errors import CheckpointError
-from affectra.evaluation import speaker_names
-from affectra.figures import N_NAMED, draw_bars, draw_confusion, draw_curves, draw_maps, draw_points
+from affectra.figures import draw_bars, draw_confusion, draw_curves, draw_maps
 from affectra.pages import Picture, Section, fraction
 from affectra.reliability import curve_of, draw_coverage_risk
 from affectra.run_files import Run, read_histories
+from affectra.space_pictures import draw_space
 
-MIN_POINTS = 24  # fewer embeddings make no picture of a space
-MAX_POINTS = 1500  # more take minutes and hide each other
 ALL = "all utterances"
 MAX_CORPORA = 6  # with a curve of their own; more could not be told apart
-PERPLEXITY = 30.0  # scikit-learn's default, less where there are few points
 Array = npt.NDArray[np.floating]
 
 
@@ -35,7 +32,7 @@ def sections(run: Run) -> Iterator[Section]:
         CheckpointError: a file of a fold is not readable, by its name.
     """
     tag = " (synthetic speech)" if run.scores["synthetic"] else ""
-    for section_of in (_confusion, _speakers, _coverage, _embeddings, _attention, _curves):
+    for section_of in (_confusion, _speakers, _coverage, _embeddings, _latent, _attention, _curves):
         for section in section_of(run):
             yield Section(f"{section.title}{tag}", section.note, section.pictures)
 
@@ -101,55 +98,27 @@ def _embeddings(run: Run) -> Iterator[Section]:
     if found is None:
         return
     path, rows = found
-    embeddings = _tensors(path).get("embedding")
-    if embeddings is None or embeddings.ndim != 2 or len(embeddings) != len(rows):
-        raise CheckpointError(f"{path}: needs 'embedding' with {len(rows)} rows, as predictions.csv has")
-    kept = np.arange(len(rows))
-    if len(rows) > MAX_POINTS:
-        kept = np.sort(np.random.default_rng(0).choice(len(rows), MAX_POINTS, replace=False))
-    places = plane_of(embeddings[kept])
-    if places is None:
-        return
-    rows = rows.iloc[kept].assign(name=speaker_names(rows))
-    chosen = f"{len(kept)} of the {len(embeddings)}" if len(kept) < len(embeddings) else f"all {len(kept)}"
-    shown = f"{chosen} test utterances of seed {rows['seed'].iloc[0]}, fold {rows['fold'].iloc[0]}"
-    colourings = [("emotion", rows["truth"], [name for name in run.scores["classes"] if name in set(rows["truth"])])]
-    for what, column in (("speaker", "name"), ("corpus", "corpus")):
-        known = rows[column].replace("", "unknown")
-        if known.nunique() > 1:
-            counts = known.value_counts()
-            frequent = sorted(counts.index, key=lambda name: (-counts[name], name))
-            colourings.append((what, known, [*sorted(frequent[:N_NAMED]), *frequent[N_NAMED:]]))
-    pictures = [
-        Picture(f"embeddings-{what}", f"t-SNE of {shown} by {what}", partial(draw_points, places, list(v), order, what))
-        for what, v, order in colourings
-    ]
-    note = (
-        f"t-SNE of {shown} (the fold that tests most): near points are near for the network, far ones need not be far. "
-        "Clusters by emotion are what it should make; clusters by speaker or corpus are what it should forget."
-    )
-    yield Section("Embeddings", note, pictures)
+    embeddings = _rows(path, "embedding", len(rows), "predictions.csv")
+    what = f"test utterances of seed {rows['seed'].iloc[0]}, fold {rows['fold'].iloc[0]} (the fold that tests most)"
+    rows = rows.assign(emotion=rows["truth"])
+    yield from draw_space("Embeddings", "embeddings", rows, embeddings, run.scores["classes"], what)
 
 
-def plane_of(embeddings: Array) -> Array | None:
-    """t-SNE: points in a plane whose neighbours are neighbours in the space (van der Maaten & Hinton 2008).
+def _latent(run: Run) -> Iterator[Section]:
+    """Where the autoencoder of the first seed put the utterances it was pre-trained on."""
+    for path in sorted(run.folder.glob("seed-*/*/latent.csv"))[:1]:
+        rows = pd.read_csv(path, dtype=str, keep_default_na=False)
+        latent = _rows(path.with_suffix(".safetensors"), "latent", len(rows), path.name)
+        what = f"utterances that {path.parent.parent.name} was pre-trained on, by the latent of the autoencoder"
+        yield from draw_space("Latent space of pre-training", "latent", rows, latent, run.scores["classes"], what)
 
-    The start is PCA and the seed fixed, so equal embeddings give an equal picture.
 
-    Args:
-        embeddings: (point, feature).
-
-    Returns:
-        (point, 2); None where there are fewer than `MIN_POINTS` or all are the same.
-    """
-    embeddings = np.asarray(embeddings, dtype=np.float64)
-    if len(embeddings) < MIN_POINTS or embeddings.shape[1] < 2 or not np.ptp(embeddings, axis=0).any():
-        return None
-    from sklearn.manifold import TSNE
-
-    perplexity = min(PERPLEXITY, len(embeddings) / 4)
-    places: Array = TSNE(init="pca", perplexity=perplexity, random_state=0).fit_transform(embeddings)
-    return places
+def _rows(path: Path, name: str, n_rows: int, table: str) -> npt.NDArray[np.float32]:
+    """Vectors of a file, (row, feature), one for each row of a table beside it."""
+    vectors = _tensors(path).get(name)
+    if vectors is None or vectors.ndim != 2 or len(vectors) != n_rows:
+        raise CheckpointError(f"{path}: needs {name!r} with {n_rows} rows, as {table} has")
+    return vectors
 
 
 def _attention(run: Run) -> Iterator[Section]:

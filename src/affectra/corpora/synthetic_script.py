@@ -145,15 +145,15 @@ def write_script(seed: int, n_dialogues: int) -> list[Turn]:
 def _draw_emotions(rng: np.random.Generator, n_dialogues: int) -> list[list[str]]:
     """Markov chains for a pair's dialogues, the best balanced of several draws for each of the two speakers."""
     chains = []
+    cumulated = TRANSITIONS.cumsum(axis=1)
+    speaker = (np.arange(n_dialogues)[:, None] + np.arange(N_TURNS)) % 2
     for _ in range(N_CHAIN_DRAWS):
         chain = np.empty((n_dialogues, N_TURNS), dtype=int)
         chain[:, 0] = rng.integers(len(EMOTIONS), size=n_dialogues)
         for turn in range(1, N_TURNS):
-            cumulated = TRANSITIONS[chain[:, turn - 1]].cumsum(axis=1)
-            chain[:, turn] = (rng.random((n_dialogues, 1)) < cumulated).argmax(axis=1)
-        speaker = (np.arange(n_dialogues)[:, None] + np.arange(N_TURNS)) % 2
-        counts = np.array([[((speaker == who) & (chain == e)).sum() for e in range(len(EMOTIONS))] for who in (0, 1)])
-        chains.append((float(counts.std()), chain))
+            chain[:, turn] = (rng.random((n_dialogues, 1)) < cumulated[chain[:, turn - 1]]).argmax(axis=1)
+        counts = np.bincount((speaker * len(EMOTIONS) + chain).ravel(), minlength=2 * len(EMOTIONS))
+        chains.append((float(counts.reshape(2, -1).std()), chain))
     _, best = min(chains, key=lambda chain: chain[0])
     return [[EMOTIONS[e] for e in dialogue] for dialogue in best]
 

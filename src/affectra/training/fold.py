@@ -23,6 +23,7 @@ from affectra.recipe import Stage, TrainingPlan
 from affectra.segments import pool_segments
 from affectra.specification import Specification
 from affectra.training.data import UNKNOWN, Example, SegmentDataset, Utterance, group_statistics, test_loader
+from affectra.training.latent import has_latent, write_latent
 from affectra.training.module import check_training
 from affectra.training.objectives import is_of_segments
 from affectra.training.shared_stage import train_once
@@ -61,8 +62,12 @@ class PretrainingJob:
 
     @property
     def is_done(self) -> bool:
-        """Whether that checkpoint is there."""
-        return (self.last / "model.json").is_file()
+        """Whether that checkpoint is there, and where an autoencoder puts what it learnt from."""
+        return (self.last / "model.json").is_file() and (has_latent(self.last) or not self._has_autoencoder)
+
+    @property
+    def _has_autoencoder(self) -> bool:
+        return is_of_segments(self.stages[-1].training.objective.name)
 
     def run(self) -> None:
         """Train the stages one after the other."""
@@ -80,6 +85,8 @@ class PretrainingJob:
             )
             shutil.rmtree(folder / "resume", ignore_errors=True)
             start = folder
+        if self._has_autoencoder:
+            write_latent(self.last, self.examples, groups)
 
 
 @dataclass(frozen=True)
