@@ -24,13 +24,14 @@ from affectra.errors import CheckpointError, ConfigError
 from affectra.features import FRONT_ENDS, functionals
 from affectra.features.cache import FrameCache, load_frames
 from affectra.features.extract import Stretch, extract
-from affectra.features.functionals import N_FEATURES, Functionals
+from affectra.features.functionals import Functionals
 from affectra.features.normalization import Normalization
 from affectra.files import read_json
 from affectra.metrics import unweighted_average_recall
 from affectra.models import Svm
 from affectra.models.recognizer import Recognizer, load_checkpoint, save_checkpoint
 from affectra.models.vectors import Vectors
+from affectra.numpy_frames import N_FUNCTIONALS
 from affectra.plan import plan_run
 from affectra.predict import load
 from affectra.run import execute
@@ -50,7 +51,7 @@ def voice() -> np.ndarray:
     return (0.1 * tones * (np.sin(5 * time_s) > -0.5)).astype(np.float32)
 
 
-@pytest.mark.parametrize("feature_set", N_FEATURES)
+@pytest.mark.parametrize("feature_set", N_FUNCTIONALS)
 def test_functionals_are_opensmiles_own(feature_set: str, voice: np.ndarray) -> None:
     import opensmile
 
@@ -62,7 +63,7 @@ def test_functionals_are_opensmiles_own(feature_set: str, voice: np.ndarray) -> 
     assert expected.std() > 0
 
 
-@pytest.mark.parametrize("feature_set", N_FEATURES)
+@pytest.mark.parametrize("feature_set", N_FUNCTIONALS)
 @pytest.mark.parametrize("n_samples", [1, 100, 900, 1599, 1601, 16_000])
 def test_a_stretch_of_any_length_is_one_vector_of_numbers(feature_set: str, n_samples: int, voice: np.ndarray) -> None:
     front_end = Functionals(feature_set=feature_set)  # type: ignore[arg-type]

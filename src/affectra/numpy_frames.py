@@ -18,6 +18,7 @@ PRODUCTS_PER_CHUNK = 1 << 18  # OpenBLAS starts no threads for so few; those of 
 STILL = 1e-10  # a deviation below this share of the mean is rounding, not movement; as in `features.normalization`
 HALF = "float16"  # frames are many, and what is left of a magnitude or its logarithm is enough
 SHORTEST_S = 0.1  # openSMILE has no window below 61 ms; silence fills a shorter stretch
+N_FUNCTIONALS = {"ComParE_2016": 6373, "eGeMAPSv02": 88}
 
 Array = npt.NDArray[np.float32]
 
@@ -218,7 +219,7 @@ class FunctionalsFrames:
     def __init__(self, *, feature_set: str, sample_rate: int) -> None:
         require_extra("opensmile", "baselines", "the front end functionals")
         self.sample_rate, self._feature_set = sample_rate, feature_set
-        self.n_features = len(self._smile.feature_names)
+        self.n_features = N_FUNCTIONALS[feature_set]
 
     def frames(self, waveform: Array) -> Array:
         """(1, n_features); what openSMILE leaves undefined is 0."""

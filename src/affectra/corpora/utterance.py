@@ -111,7 +111,7 @@ def _typed(frame: pd.DataFrame) -> pd.DataFrame:
     """The columns in order, text as `str` with "" for empty, numbers as float with NaN for empty."""
     columns: dict[str, Any] = {}  # a frame is made of them at once: one by one takes three times as long
     for column in COLUMNS:
-        values = frame[column].to_numpy() if column in frame else [None] * len(frame)
+        values: Any = frame[column].to_numpy() if column in frame else [None] * len(frame)
         if column in NUMBER_COLUMNS:
             columns[column] = np.array([np.nan if _is_empty(value) else float(value) for value in values], dtype=float)
         else:

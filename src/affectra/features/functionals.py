@@ -1,21 +1,18 @@
 """Functionals: the field's standard hand-made description of a whole utterance, one vector, computed by openSMILE."""
 
 import logging
-from functools import cache, cached_property
+from functools import cache
 from importlib.metadata import version
 from multiprocessing import parent_process
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
-import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad
 
 from affectra.errors import ConfigError, require_extra
+from affectra.numpy_frames import FunctionalsFrames
 
 FeatureSet = Literal["ComParE_2016", "eGeMAPSv02"]
-N_FEATURES = {"ComParE_2016": 6373, "eGeMAPSv02": 88}
-SHORTEST_S = 0.1  # openSMILE has no window below 61 ms; silence fills a shorter stretch
 LICENCE = (
     "functionals: by openSMILE, whose licence allows research and private use; a product needs another one from "
     "audEERING, also for models and features made with it"
@@ -52,11 +49,11 @@ class Functionals(nn.Module):
             )
         if sample_rate < 8000:
             raise ConfigError(f"functionals: needs sample_rate >= 8000 Hz, found {sample_rate}")
-        require_extra("opensmile", "baselines", "the front end functionals")
+        require_extra("opensmile", "baselines", "the front end functionals")  # before its licence is told
         say_licence()
-        self.feature_set = feature_set
-        self.sample_rate = sample_rate
-        self.n_features = N_FEATURES[feature_set]
+        self.feature_set, self.sample_rate = feature_set, sample_rate
+        self._functionals = FunctionalsFrames(feature_set=feature_set, sample_rate=sample_rate)
+        self.n_features = self._functionals.n_features
         # Single precision: half ends at 65504. Another openSMILE may compute other numbers.
         self.storage = {"dtype": "float32", "opensmile": version("opensmile")}
 
@@ -74,17 +71,7 @@ class Functionals(nn.Module):
         Returns:
             (1, n_features); what openSMILE leaves undefined is 0.
         """
-        missing = max(0, round(SHORTEST_S * self.sample_rate) - len(waveform))
-        samples = pad(waveform, (0, missing)).numpy()
-        values = self._smile(samples, self.sample_rate)[0, :, 0]
-        assert len(values) == self.n_features
-        return torch.from_numpy(np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0))[None]
-
-    @cached_property
-    def _smile(self) -> Any:
-        import opensmile
-
-        return opensmile.Smile(opensmile.FeatureSet[self.feature_set], opensmile.FeatureLevel.Functionals)
+        return torch.from_numpy(self._functionals.frames(waveform.numpy()))
 
     def forward(self, segments: Tensor) -> Tensor:
         """Nothing is left to do but to turn the axes.
