@@ -102,6 +102,20 @@ def test_conditional_heads_read_the_outer_product_of_features_and_probabilities(
         torch.testing.assert_close(scores[i], heads.heads["corpus"](product))
 
 
+@pytest.mark.parametrize("standardized", [False, True])
+def test_standardized_features_cannot_fool_the_heads_by_growing(standardized: bool) -> None:
+    """Gradient ascent on the heads' loss: the size of the features is a way out, unless it is not seen."""
+    torch.manual_seed(0)
+    heads = DomainHeads(6, {"corpus": 3}, standardized=standardized)
+    shared, targets = torch.randn(30, 6), {"corpus": torch.arange(30) % 3}
+    wrong = domain_loss(heads(shared), targets)[0]
+    grown = domain_loss(heads(1000 * shared + 7 * standardized), targets)[0]
+    if standardized:
+        torch.testing.assert_close(grown, wrong, rtol=1e-4, atol=1e-4)
+    else:
+        assert grown > 50 * wrong
+
+
 def test_no_gradient_flows_through_the_probabilities_of_conditional_heads() -> None:
     heads = DomainHeads(3, {"corpus": 2}, conditional_on=4)
     emotion = torch.randn(5, 4, requires_grad=True)

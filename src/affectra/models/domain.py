@@ -24,6 +24,8 @@ class DomainHeads(nn.Module):
         n_domains: number of values of each domain; any subset of `DOMAINS`.
         conditional_on: number of classes whose probabilities condition the heads: they read the outer product of
             features and probabilities, so that classes are aligned one by one (CDAN, Long et al. 2018); 0 for none.
+        standardized: whether they read each row of features with mean 0 and variance 1. The loss that features behind a
+            reversal are to raise has no upper bound, and merely growing raises it; so read, growing changes nothing.
 
     Shape:
         - shared: (batch, n_features)
@@ -40,7 +42,9 @@ class DomainHeads(nn.Module):
         {'corpus': (5, 3), 'gender': (5, 2)}
     """
 
-    def __init__(self, n_features: int, n_domains: Mapping[str, int], conditional_on: int = 0) -> None:
+    def __init__(
+        self, n_features: int, n_domains: Mapping[str, int], conditional_on: int = 0, *, standardized: bool = False
+    ) -> None:
         super().__init__()
         if not n_domains:
             raise ConfigError(f"domain heads: none is named; expected one or more of {', '.join(DOMAINS)}")
@@ -52,7 +56,7 @@ class DomainHeads(nn.Module):
                     f"domain heads: no training utterance says its {name}; leave {name} out of "
                     "training.objective.options.domains, or fill that column of the manifest"
                 )
-        self.conditional_on = conditional_on
+        self.conditional_on, self.standardized = conditional_on, standardized
         self.reversal = GradientReversal()
         n_inputs = n_features * max(1, conditional_on)
         self.heads = nn.ModuleDict({name: nn.Linear(n_inputs, n_values) for name, n_values in n_domains.items()})
@@ -61,6 +65,8 @@ class DomainHeads(nn.Module):
         """Scores by domain."""
         assert (probabilities is not None) == (self.conditional_on > 0), "class probabilities: if and only if CDAN"
         features: Tensor = self.reversal(shared)
+        if self.standardized:
+            features = nn.functional.layer_norm(features, features.shape[1:])
         if probabilities is not None:
             features = (probabilities.detach()[:, :, None] * features[:, None]).flatten(1)
         return {name: head(features) for name, head in self.heads.items()}

@@ -91,6 +91,7 @@ class DomainAdversarial(nn.Module):
         center_rate: how fast a center follows its class; ours, the paper does not say.
         reversal: "constant", or the "ramp" of Ganin et al. 2016 from 0 to 1 over the training.
         conditional: whether the heads read the product of features and class probabilities (Long et al. 2018).
+        standardized: whether the heads read each row of features with mean 0 and variance 1; see `DomainHeads`.
         alignment: weight of the distance between the covariances of labelled and unlabelled utterances (Sun & Saenko
             2016), where there are unlabelled ones.
     """
@@ -105,6 +106,7 @@ class DomainAdversarial(nn.Module):
         center_rate: float = 0.5,
         reversal: ReversalSchedule = "constant",
         conditional: bool = False,
+        standardized: bool = False,
         alignment: float = 0.0,
     ) -> None:
         super().__init__()
@@ -115,7 +117,8 @@ class DomainAdversarial(nn.Module):
             raise ConfigError(f"objective: needs 0 <= center < 1, found {center}")
         self.domain_weight, self.center, self.reversal, self.alignment = domain_weight, center, reversal, alignment
         self.conditional = conditional
-        self.heads = DomainHeads(sizes.n_shared, sizes.n_domains, sizes.n_classes if conditional else 0)
+        n_given = sizes.n_classes if conditional else 0
+        self.heads = DomainHeads(sizes.n_shared, sizes.n_domains, n_given, standardized=standardized)
         self.centers = CenterLoss(sizes.n_classes, sizes.n_embedding, center_rate) if center else None
 
     def forward(self, recognizer: Recognizer, batch: Batch, progress: float) -> Loss:
@@ -142,7 +145,8 @@ class AdversarialAutoencoder(nn.Module):
 
     `L = L_AE + alpha (L_e + beta L_s + (1 - beta) L_c)`, L_s and L_c behind a gradient reversal of scale lambda, which
     is what the paper's `L_AE + alpha (L_e - lambda (beta L_s + (1 - beta) L_c))` is to the encoder. Without domains the
-    plain autoencoder is left.
+    plain autoencoder is left. Ours: the domain heads read the latent standardized; as it is, the encoder wins by letting
+    it grow without end.
 
     Args:
         sizes: of the run.
@@ -168,7 +172,7 @@ class AdversarialAutoencoder(nn.Module):
         if set(domains) - set(self.shares):
             raise ConfigError(f"objective adversarial-autoencoder: domains are speaker and corpus, found {domains}")
         self.emotion = nn.Linear(sizes.n_embedding, sizes.n_classes) if domains else None
-        self.heads = DomainHeads(sizes.n_embedding, sizes.n_domains) if domains else None
+        self.heads = DomainHeads(sizes.n_embedding, sizes.n_domains, standardized=True) if domains else None
 
     def forward(self, recognizer: Recognizer, batch: Batch, progress: float) -> Loss:
         """The loss of a batch of segments."""
