@@ -145,8 +145,8 @@ class AdversarialAutoencoder(nn.Module):
 
     `L = L_AE + alpha (L_e + beta L_s + (1 - beta) L_c)`, L_s and L_c behind a gradient reversal of scale lambda, which
     is what the paper's `L_AE + alpha (L_e - lambda (beta L_s + (1 - beta) L_c))` is to the encoder. Without domains the
-    plain autoencoder is left. Ours: the domain heads read the latent standardized; as it is, the encoder wins by letting
-    it grow without end.
+    plain autoencoder is left. Ours: the domain heads read the latent standardized; else the encoder wins by letting it
+    grow without end.
 
     Args:
         sizes: of the run.
