@@ -1,6 +1,7 @@
 """Fixtures shared by all tests."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 # One thread a process: two processes run the suite, and threads that wait for a busy core are ten times slower.
@@ -11,6 +12,7 @@ import pytest
 import soundfile
 
 from affectra.corpora.utterance import manifest_from_rows, write_manifest
+from affectra.figures import png
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -31,6 +33,20 @@ def _cache(tmp_path_factory: pytest.TempPathFactory) -> None:
         os.environ["AFFECTRA_CACHE"] = os.environ["AFFECTRA_TEST_CACHE"]
     else:
         os.environ["AFFECTRA_CACHE"] = str(tmp_path_factory.getbasetemp().parent / "affectra-cache")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _undrawn() -> Iterator[None]:
+    """Figures of reports are made but not rendered, which is half of a quick run; `drawn` renders them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("affectra.pages.png", lambda figure: b"\x89PNG" + bytes(20))
+        yield
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests that look at pictures."""
+    monkeypatch.setattr("affectra.pages.png", png)
 
 
 @pytest.fixture(scope="session")

@@ -97,7 +97,7 @@ def test_concurrent_runs_share_the_cache(tmp_path: Path) -> None:
 
 
 def _peak_mib(recording: Path, n_utterances: int) -> float:
-    """Peak memory of a fresh process that extracts this many stretches of a recording."""
+    """Peak memory so far of a process that extracts this many stretches of a recording."""
     stretches = [Stretch(recording, 0.001 * i) for i in range(n_utterances)]
     extract(stretches, FRONT_END)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -106,10 +106,8 @@ def _peak_mib(recording: Path, n_utterances: int) -> float:
 def test_memory_does_not_grow_with_the_corpus(tmp_path: Path) -> None:
     recording = tmp_path / "long.wav"
     soundfile.write(recording, np.random.default_rng(0).uniform(-0.5, 0.5, 16_000 * 20), 16_000)
-    peaks = []
-    for n_utterances in (10, 300):  # the frames of 300 would be 60 MiB in half precision
-        with multiprocessing.get_context("spawn").Pool(1) as pool:
-            peaks.append(pool.apply(_peak_mib, (recording, n_utterances)))
+    with multiprocessing.get_context("spawn").Pool(1) as pool:  # the frames of 300 would be 60 MiB in half precision
+        peaks = [pool.apply(_peak_mib, (recording, n_utterances)) for n_utterances in (10, 300)]
     assert peaks[1] < peaks[0] + 20, peaks
 
 

@@ -67,12 +67,6 @@ NO_WORDS = {"name": "pocketsphinx", "options": {}}
 CORRUPTION = {"source": {"name": "corruption", "options": {"rate": 0.5}}, "used": "test"}
 
 
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Figures are made but not rendered, which takes longest."""
-    monkeypatch.setattr("affectra.pages.png", lambda figure: b"\x89PNG" + bytes(20))
-
-
 def corpus(folder: Path, change: Callable[[pd.DataFrame], pd.DataFrame] = lambda rows: rows) -> Path:
     """Two pairs of speakers in two dialogues each, of five turns of which the last has no class; a class is a pitch."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -72,23 +72,33 @@ def heard(emodb: dict[str, Path]) -> dict[str, Fingerprint]:
     return {name: fingerprint(file) for name, file in emodb.items()}
 
 
-@pytest.mark.parametrize("kind", COPIES)
-@pytest.mark.parametrize("seconds", [None, 0.5])
-def test_every_copy_is_found_and_nothing_else(
-    kind: str, seconds: float | None, emodb: dict[str, Path], tmp_path: Path
-) -> None:
-    originals, copies = {}, {}
+@pytest.fixture(scope="module", params=[None, 0.5])
+def originals(
+    request: pytest.FixtureRequest, emodb: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, tuple[Sound, Fingerprint]]:
+    """Whole recordings, or so many seconds of speech from every third; and how they are heard as files."""
+    seconds, folder, found = request.param, tmp_path_factory.mktemp("originals"), {}
     for name, file in list(emodb.items())[:: 1 if seconds is None else 3]:
         samples, rate = soundfile.read(file, dtype="float32")
         if seconds is not None:
             middle = int(np.argmax(np.abs(samples)))  # speech, not the silence before it
             begin = max(0, min(middle - int(seconds * rate / 2), len(samples) - int(seconds * rate)))
             samples = samples[begin : begin + int(seconds * rate)]
-        wav(tmp_path / "original.wav", (samples, rate))
-        originals[name] = fingerprint(tmp_path / "original.wav")
-        COPIES[kind](tmp_path / "copy", (samples, rate))
+        wav(folder / "original.wav", (samples, rate))
+        found[name] = ((samples, rate), fingerprint(folder / "original.wav"))
+    return found
+
+
+@pytest.mark.parametrize("kind", COPIES)
+def test_every_copy_is_found_and_nothing_else(
+    kind: str, originals: dict[str, tuple[Sound, Fingerprint]], tmp_path: Path
+) -> None:
+    copies = {}
+    for name, (sound, _) in originals.items():
+        COPIES[kind](tmp_path / "copy", sound)
         copies[f"{name} copy"] = fingerprint(tmp_path / "copy")
-    found = {(pair.first, pair.second) for pair in near_duplicates(originals | copies)}
+    heard = {name: codes for name, (_, codes) in originals.items()}
+    found = {(pair.first, pair.second) for pair in near_duplicates(heard | copies)}
     assert found == {(name, f"{name} copy") for name in originals}
 
 

@@ -82,12 +82,6 @@ def both(runs, out):
     return Page(write_overview(runs, out).read_text()).text, (out / "overview.md").read_text()
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    """Figures are made but not rendered, which takes longest; test_figures.py renders each kind."""
-    monkeypatch.setattr("affectra.pages.png", lambda figure: b"\x89PNG" + bytes(20))
-
-
 def ua_of(run, corpus):
     return read_json(run / "scores.json")["per_corpus"][corpus]["ua"]
 

@@ -104,6 +104,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.usefixtures("drawn")
 def test_every_command_of_the_readme_works_in_its_order(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = commands()
     assert len(found) >= 12

@@ -25,12 +25,6 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Figures are made but not rendered, which takes longest."""
-    monkeypatch.setattr("affectra.pages.png", lambda figure: b"\x89PNG" + bytes(20))
-
-
 def recipe_of(folder: Path, variants: str) -> str:
     write_text(folder / "sweep.yaml", f"extends: li2018-cpu\nname: sweep\nvariants:\n{variants}")
     return str(folder / "sweep.yaml")

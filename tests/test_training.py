@@ -85,11 +85,10 @@ def _run(manifest: Path, out: Path, resume: bool, n_processes: int = 1) -> None:
 
 @pytest.mark.parametrize("n_processes", [1, 2])
 def test_a_run_killed_in_the_middle_resumes_to_the_same_bytes(
-    tone_manifest: Path, tmp_path: Path, n_processes: int
+    finished: Path, tone_manifest: Path, tmp_path: Path, n_processes: int
 ) -> None:
-    """Kill -9 as soon as a fold has an epoch, resume, compare every file with an uninterrupted run's."""
-    whole, out = tmp_path / "whole", tmp_path / "killed"
-    _run(tone_manifest, whole, False, n_processes)
+    """Kill -9 as soon as a fold has an epoch, resume, compare every file with those of one uninterrupted process."""
+    out = tmp_path / "killed"
     process = multiprocessing.get_context("spawn").Process(target=_run, args=(tone_manifest, out, False, n_processes))
     process.start()
     history = out / "seed-0" / "fold-0" / "history.csv"
@@ -106,7 +105,7 @@ def test_a_run_killed_in_the_middle_resumes_to_the_same_bytes(
     assert history.read_text() == reached, "an orphan goes on training"
     _run(tone_manifest, out, True, n_processes)
     for name in ["predictions.csv", *(f"seed-0/fold-{k}/{part}" for k in (0, 1) for part in PARTS)]:
-        assert (whole / name).read_bytes() == (out / name).read_bytes(), name
+        assert (finished / name).read_bytes() == (out / name).read_bytes(), name
 
 
 def test_two_runs_of_a_seed_are_equal_and_two_seeds_are_not(tone_manifest: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, get_args, get_origin
@@ -66,10 +67,18 @@ def load_recipe(name: str, overrides: Mapping[str, Any] | None = None) -> Recipe
     Raises:
         ConfigError: unknown recipe or key, or a value of the wrong kind, each by its name.
     """
+    if not overrides and not name.endswith((".yaml", ".yml")):
+        return _shipped(name)
     data = _merged(name)
     for key, value in (overrides or {}).items():
         _put(data, key, value, name)
     return _checked(data, name)
+
+
+@cache
+def _shipped(name: str) -> RecipeDocument:
+    """A shipped recipe as it is, read once a process: nobody changes it, and YAML with comments is slow to parse."""
+    return _checked(_merged(name), name)
 
 
 def _checked(data: CommentedMap, source: str) -> RecipeDocument:

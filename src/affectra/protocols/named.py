@@ -155,6 +155,7 @@ def _only(fold: Fold, taken: frozenset[str]) -> Fold:
 
 
 def _stated(protocol: Protocol, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Every option as given or by default ("" leaves the choice to the protocol), so that a splits file says them."""
+    """Every option as given or by default, so that a splits file says them; "" leaves the choice to the protocol."""
     parameters = list(inspect.signature(protocol.folds).parameters.values())[1:]
-    return {p.name: str(v) if isinstance(v := options.get(p.name, p.default), Path) else v for p in parameters}
+    values = {p.name: options.get(p.name, p.default) for p in parameters}
+    return {name: str(v) if isinstance(v, Path) else v for name, v in values.items() if v is not None}
