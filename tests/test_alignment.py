@@ -15,7 +15,7 @@ from affectra.semantics.adversarial import (
     orthogonalized,
     selection_criterion,
 )
-from affectra.semantics.alignment import align_spaces, map_vectors, shared_words, write_alignment
+from affectra.semantics.alignment import align_spaces, read_alignment, shared_words, write_alignment
 from affectra.semantics.axes import principal_axes
 from affectra.semantics.csls import csls, mutual_dictionary, ranks, translations, unit_vectors
 from affectra.semantics.homophones import HOMOPHONES, check_homophones
@@ -270,14 +270,11 @@ def test_an_alignment_maps_new_vectors_as_it_mapped_the_space(tmp_path: Path) ->
     found = align_spaces(speech, text, anchors=[(word, word) for word in text.words[:50]])
     np.testing.assert_allclose(found.mapped(speech.vectors[7:9]), found.of_target(text.vectors[7:9]), atol=1e-4)
     write_alignment(found, tmp_path / "alignment.safetensors")
-    again = map_vectors(speech, tmp_path / "alignment.safetensors")
-    assert again.words == speech.words
-    np.testing.assert_array_equal(again.vectors, found.mapped(speech.vectors))
-    with pytest.raises(CheckpointError, match="no alignment for vectors of 3 dimensions"):
-        map_vectors(space(np.ones((4, 3))), tmp_path / "alignment.safetensors")
+    again = read_alignment(tmp_path / "alignment.safetensors")
+    np.testing.assert_array_equal(again.mapped(speech.vectors), found.mapped(speech.vectors))
     (tmp_path / "broken.safetensors").write_bytes(b"no")
     with pytest.raises(CheckpointError, match=r"broken\.safetensors.*align anew"):
-        map_vectors(speech, tmp_path / "broken.safetensors")
+        read_alignment(tmp_path / "broken.safetensors")
 
 
 def test_words_that_were_anchors_do_not_test_the_map() -> None:
@@ -355,8 +352,9 @@ def test_the_report_says_when_a_map_is_no_better_than_chance() -> None:
     meaningless = align_spaces(words, noise, anchors=anchors)
     lines = alignment_report(meaningless, check_homophones(words, ["en"]))
     assert "NOT more than chance" in lines[0] and "sound alike lie together" in lines[1]
+    assert not alignment_numbers(meaningless, check_homophones(words, ["en"]))["above_chance"]
     exact = align_spaces(words, words, anchors=anchors)
     assert "More than chance" in alignment_report(exact, check_homophones(noise, ["en"]))[0]
     numbers = alignment_numbers(exact, check_homophones(noise, ["en"]))
-    assert numbers["precision_at_1"] == 1 and numbers["homophones"] == "not near"
+    assert numbers["precision_at_1"] == 1 and numbers["above_chance"] and numbers["homophones"] == "not near"
     json.dumps(numbers, allow_nan=False)

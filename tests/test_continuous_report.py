@@ -37,18 +37,6 @@ seeds: 2  # ours
 """
 
 
-@pytest.fixture
-def drawn():
-    """For tests that look at pictures."""
-
-
-@pytest.fixture(autouse=True)
-def quick(request, monkeypatch):
-    """Figures are made but not rendered, which takes longest."""
-    if "drawn" not in request.fixturenames:
-        monkeypatch.setattr("affectra.pages.png", lambda figure: b"\x89PNG" + bytes(20))
-
-
 def predictions(n_speakers=4, n_frames=50, n_seeds=2, names="Test_{:02}"):
     rng = np.random.default_rng(0)
     tables = []
@@ -168,11 +156,76 @@ def test_what_was_fitted_on_the_dev_part_is_in_the_report(tmp_path):
     assert "Delay and post-processing" not in both(fake_run(tmp_path / "plain"))[1]
     run = fake_run(tmp_path / "treated", treated=True)
     for text in both(run):
-        assert "Delay and post-processing" in text and "Fitted on the dev part alone" in text
+        assert "Delay and post-processing" in text and "Post-processing was fitted on the dev part alone" in text
         assert "1.6" in text and "2.4" in text and "2.000" in text, "half the spread was predicted: slope 2"
     write_text(run / "seed-0" / "fold-0" / "traces.json", "[1]")
     with pytest.raises(CheckpointError, match=r"fold-0/traces\.json: delay_s is missing"):
         write_continuous_report(run)
+
+
+def tell(run, **told):
+    """Other contents of traces.json in every fold."""
+    for path in run.glob("seed-*/fold-*"):
+        write_json(path / "traces.json", told)
+    return run
+
+
+@pytest.mark.parametrize(
+    ("told", "note"),
+    [
+        ({"delay_from": "given"}, "The delay was given by the recipe, not fitted."),
+        ({"delay_from": "dev"}, "The delay was searched on the dev part."),
+        ({"delay_from": "training folds"}, "The delay was searched on folds of the training part."),
+        ({"searched": {}}, "The delay was searched without the test part."),
+        ({}, "The delay was given by the recipe, not fitted."),
+    ],
+)
+def test_the_report_says_how_the_delay_came_about(tmp_path, told, note):
+    run = tell(fake_run(tmp_path), delay_s={"arousal": 1.6, "valence": 2.4}, postprocessing=None, **told)
+    for text in both(run):
+        assert note in text and "2.4" in text and "on the dev part alone" not in text
+
+
+def test_nothing_is_said_of_a_delay_where_there_is_none(tmp_path):
+    none = {"arousal": 0.0, "valence": 0.0}
+    run = tell(fake_run(tmp_path), delay_s=none, delay_from="given", postprocessing=None)
+    for text in both(run):
+        assert "Delay and post-processing" not in text
+    for text in both(tell(run, delay_s=none, delay_from="dev", postprocessing=None)):
+        assert "The delay was searched on the dev part." in text, "that none was found is a result"
+
+
+ALIGNED = {
+    "n_words": 20, "precision_at_1": 0.25, "precision_at_5": 0.5, "chance_at_1": 0.004, "chance_at_5": 0.02,
+    "above_chance": True, "n_homophones": 4, "homophones": "near", "homophone_place": 0.0625,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changed", "facts"),
+    [
+        ({}, ["P@1 0.250 (chance 0.004), P@5 0.500 (chance 0.020); above chance in 2 of 2 folds", "0.062", "as in a"]),
+        ({"above_chance": False, "homophones": "not near"}, ["NOT above chance in any fold", "NOT as in a space"]),
+        ({"homophones": "n/a", "n_homophones": 1}, ["too few to tell 2"]),
+        ({"n_words": 0, "n_homophones": 0, "homophone_place": None}, ["Homophones: none among the words"]),
+    ],
+)
+def test_the_report_says_whether_the_sound_of_words_has_the_meaning_of_the_text(tmp_path, changed, facts):
+    words = {"alignment": {**ALIGNED, **changed}, "test": {"said": 40, "known": 30}}
+    run = tell(fake_run(tmp_path), delay_s={"arousal": 0.0, "valence": 0.0}, delay_from="given", words=words)
+    for text in both(run):
+        assert "Of the words said in the test parts 75.0% have a vector." in text
+        for fact in facts:
+            assert fact in text, fact
+        assert ("P@1" in text) == (changed.get("n_words") != 0)
+
+
+def test_the_report_says_how_far_raters_agree_whose_gold_standard_the_labels_are(tmp_path):
+    run = fake_run(tmp_path)
+    agreement = {"method": "ewe", "n_raters": [2, 3], "ccc": {"arousal": 0.5, "valence": None}, "pearson": {}}
+    write_json(run / "environment.json", read_json(run / "environment.json") | {"raters": {"mine": agreement}})
+    for text in both(run):
+        assert "of 2 or 3 raters a recording; CCC between raters: arousal 0.500, valence n/a." in text
 
 
 def test_names_are_escaped(tmp_path):

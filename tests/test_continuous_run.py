@@ -3,6 +3,7 @@
 import math
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from affectra.cli import main
 from affectra.config import load_recipe, recipe_names
 from affectra.continuous_predictions import read_frames
 from affectra.corpora import synthetic
+from affectra.corpora.sources import write_corpus
 from affectra.errors import AffectraError, ConfigError, CorpusError
 from affectra.features.cache import FrameCache
 from affectra.features.label_frames import LabelFrames
@@ -30,6 +32,7 @@ from affectra.run import execute
 from affectra.training.continuous import FRAME_OBJECTIVES
 from affectra.training.history import ResumeState
 from affectra.units import continuous
+from affectra.units.continuous_jobs import traces_of
 from affectra.units.planned import Work
 from miniatures.sewa import write as write_sewa
 
@@ -92,6 +95,11 @@ def test_every_recipe_over_time_trains_and_predicts(name: str, rendered: Path, t
     assert work.folds[0].is_done and len(work.hashes) == 40
     traces = read_json(tmp_path / "run/seed-0/fold-0/traces.json")
     assert list(traces["delay_s"]) == DIMENSIONS
+    assert traces["delay_from"] in ("given", "training folds"), "no dev part"
+    if "speech2vec" in name:
+        assert traces["words"]["alignment"]["n_words"] >= 2
+        assert "homophones" in traces["words"]["alignment"]
+        assert {one.language for one in work.folds[0].heard.values()} <= {"en-US", "en-GB", "de"}  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("release", [2017, 2019])
@@ -126,6 +134,14 @@ def test_post_processing_on_sewa_needs_a_dev_part_that_is_not_tested(rendered: P
     assert parts["dev"] and not {*parts["dev"]} & {*parts["train"], *parts["test"]}  # a recording is a speaker
     fitted = read_json(tmp_path / "run/seed-0/fold-0/traces.json")["postprocessing"]
     assert list(fitted["by_dimension"]) == DIMENSIONS
+
+
+def test_the_outline_says_what_the_reader_left_out(rendered: Path, tmp_path: Path) -> None:
+    write_sewa(tmp_path / "sewa", synthetic.read(rendered))
+    (tmp_path / "sewa" / "labels" / "readme.txt").touch()
+    plan = plan_run("continuous-log-mel", [f"sewa={tmp_path / 'sewa'}"], settings=SMALL)
+    (line,) = [line for line in outline(plan) if line.startswith("faults")]
+    assert line.endswith("sewa: 1, the first: labels/readme.txt: expected .csv; left out; see affectra doctor")
 
 
 def arousal_of_two_folds(folder: Path, out: Path) -> float:
@@ -375,6 +391,44 @@ def test_what_does_not_fit_is_named_before_training(settings: dict[str, Any], wo
     with pytest.raises((ConfigError, CorpusError)) as caught:
         plan_run(OURS, [f"synthetic={rendered}"], settings=settings)
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("start", ["", "x", 99.0])
+def test_a_word_whose_time_is_missing_is_refused_by_name_before_training(
+    start: object, corpus: Path, tmp_path: Path
+) -> None:
+    table = pd.read_csv(corpus / "words.csv", keep_default_na=False)
+    change(corpus, "words", start=[start, *table["start"][1:]])
+    with pytest.raises(CorpusError, match=rf"synthetic: words: {table['utterance'][0]}: .* needs 0 <= start < end"):
+        work_of(OURS, corpus, tmp_path / "run", **SMALL)
+
+
+def test_a_stretch_of_a_transcript_without_a_time_is_refused_by_name(rendered: Path, tmp_path: Path) -> None:
+    own = synthetic.read(rendered)
+    tables = {"continuous": own.tables["continuous"]}
+    first = own.manifest["utterance"][0]
+    tables["transcripts"] = pd.DataFrame({"utterance": [first], "start": [""], "end": [0.5], "text": ["oh"]})
+    write_corpus(replace(own, tables=tables), rendered.parent / f"{tmp_path.name}.csv")
+    source = f"mine={rendered.parent / tmp_path.name}.csv"
+    with pytest.raises(CorpusError, match=rf"mine: transcripts: {first}: 'oh' from .* needs 0 <= start < end"):
+        continuous.prepare(plan_run(OURS, [source], settings=SMALL, out=tmp_path / "run"), 1, lambda _: None)
+
+
+def test_raters_over_time_become_the_labels_of_a_corpus_that_has_no_others(rendered: Path, tmp_path: Path) -> None:
+    own = synthetic.read(rendered)
+    table = own.tables["continuous"]
+    opposed = table.assign(rater="c", **{name: -table[name] for name in DIMENSIONS})
+    raters = pd.concat([table.assign(rater="a"), table.assign(rater="b"), opposed], ignore_index=True)
+    tables = {"raters": raters, "words": own.tables["words"]}
+    mine = replace(own, tables=tables)
+    recipe = load_recipe(OURS).recipe
+    labels, direct = traces_of([mine], recipe), traces_of([own], recipe)
+    assert labels.traces.keys() == direct.traces.keys() and not direct.raters
+    for key, trace in labels.traces.items():
+        assert np.allclose(trace.values, direct.traces[key].values, atol=1e-9), "who contradicts does not count"
+    told = labels.raters["synthetic"]
+    assert told["n_raters"] == [3] and list(told["ccc"]) == DIMENSIONS
+    assert told["pearson"]["arousal"] == pytest.approx(-1 / 3, abs=0.05)  # of three pairs one agrees
 
 
 def test_corpora_without_labels_over_time_are_named(tone_manifest: Path, corpus: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from affectra import metrics
 from affectra.errors import ConfigError
-from affectra.traces import Trace, delay_of_predictions, find_delay, move_back, shift_back
+from affectra.traces import Trace, find_delay, move_back, shift_back
 
 BOTH = ["arousal", "valence"]
 
@@ -60,17 +60,6 @@ def test_a_search_has_no_place_for_test_recordings():
     assert set(inspect.signature(find_delay).parameters) == {
         "train", "dev", "dimensions", "max_s", "search_step_s", "step_s"
     }  # fmt: skip
-
-
-def test_the_delay_of_predictions_is_found_without_features():
-    rng = np.random.default_rng(0)
-    labels = [one for _, one in recordings((1.6, 2.4), noise=0.1)]
-    guesses = []
-    for one in labels:
-        early = [np.roll(np.nan_to_num(one[:, k]), -round(10 * delay)) for k, delay in enumerate((1.6, 2.4))]
-        guesses.append(np.stack(early, 1) + rng.normal(0, 0.3, one.shape))
-    found = delay_of_predictions(guesses, labels, dimensions=BOTH)
-    assert found.seconds == pytest.approx({"arousal": 1.6, "valence": 2.4}, abs=0.21)
 
 
 def test_labels_move_earlier_and_their_end_is_unknown():

@@ -377,7 +377,7 @@ def test_a_copy_of_the_label_file_is_a_fault_in_few_words(small: Path) -> None:
     corpus = read(small)
     assert len(corpus.manifest) == 20
     assert corpus.faults == (
-        f"Labels/Evaluation.txt:1 (MSP-{clips[0].name}) and 19 other files: this clip has a line before; left out",
+        f"Labels/Evaluation.txt:1 (MSP-{clips[0].name}) and 19 other lines: this clip has a line before; left out",
         "Labels/Evaluation.txt: no clip in it that is not elsewhere; the file looks cut off or is a copy",
     )
 

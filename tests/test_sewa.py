@@ -11,10 +11,11 @@ import pytest
 import soundfile
 
 from affectra.corpora import synthetic
-from affectra.corpora.sewa import read
+from affectra.corpora.sewa import DIMENSIONS, read
 from affectra.corpora.sources import open_corpus, write_corpus
 from affectra.corpora.utterance import Corpus, manifest_from_rows, validate_manifest
 from affectra.errors import CorpusError
+from affectra.traces import read_traces
 from miniatures.sewa import HEADER, STEP_S, Recording, make_recordings, write
 
 
@@ -188,8 +189,8 @@ ROWS = {
     "no time": ("'Train_01';;0.1;0.2;0.3", "time or label is not a number"),
     "no label": ("'Train_01';1.0;;;", "no label"),
     "another recording": ("'Train_02';1.0;0.1;0.2;0.3", "a row of 'Train_02'"),
-    "time that goes back": ("'Train_01';0.3;0.1;0.2;0.3", "time does not go on"),
-    "time that stands": ("'Train_01';0.9;0.1;0.2;0.3", "time does not go on"),
+    "time of an earlier row": ("'Train_01';0.3;0.1;0.2;0.3", "a row before has the same time"),
+    "time that stands": ("'Train_01';0.9;0.1;0.2;0.3", "a row before has the same time"),
     "cut off": ("'Train_01';1.0;0.", "3 cells, expected 5"),
     "commas": ("'Train_01',1.0,0.1,0.2,0.3", "1 cells, expected 5"),
 }
@@ -204,6 +205,17 @@ def test_a_broken_label_is_named_by_line_and_costs_no_other(small: Path, kind: s
     assert corpus.faults == (f"labels/Train_01.csv:11: {message}; left out",)
     times = corpus.tables["continuous"].query("utterance == 'Train_01'")["time"]
     assert list(times) == [*np.arange(10) / 10, 1.1]
+
+
+def test_labels_in_wrong_order_are_kept_sorted_and_said(small: Path) -> None:
+    before = read_traces(read(small).tables["continuous"], DIMENSIONS)
+    path = small / "labels/Train_01.csv"
+    path.write_text("\n".join(reversed(path.read_text().splitlines())))
+    corpus = read(small)
+    assert corpus.faults == ()
+    after = read_traces(corpus.tables["continuous"], DIMENSIONS)
+    assert after.warnings == ("Train_01: labels in wrong order; sorted by time",)
+    assert np.array_equal(after.by_utterance["Train_01"].values, before.by_utterance["Train_01"].values)
 
 
 STRETCHES = {

@@ -16,6 +16,7 @@ from affectra.corpora.utterance import Corpus, manifest_from_rows
 from affectra.errors import CheckpointError, ConfigError, CorpusError
 from affectra.features.extract import Stretch
 from affectra.recipe import Component, SaidWords, Transcripts
+from affectra.semantics.homophones import HomophoneCheck, check_homophones
 from affectra.semantics.spoken_words import SpokenWord
 from affectra.semantics.word_frames import SILENCE, SaidFrames, words_on_frames
 from affectra.semantics.word_spaces import Speech, load_word_space
@@ -125,6 +126,26 @@ def test_times_that_cannot_be_are_refused_by_name(spans: list[Span], message: st
     assert message in str(caught.value)
 
 
+@pytest.mark.parametrize(("kind", "column"), [("words", "word"), ("transcripts", "text")])
+@pytest.mark.parametrize(
+    ("start", "end", "told"),
+    [("", 0.4, "(empty) to 0.4"), ("x", 0.4, "x to 0.4"), (0.1, "inf", "0.1 to inf"), (0.5, 0.4, "0.5 to 0.4")],
+)
+def test_both_tables_refuse_times_that_cannot_be(kind: str, column: str, start: object, end: object, told: str) -> None:
+    corpus = made_up(
+        "oh", **{kind: pd.DataFrame([("u", "oh", start, end)], columns=["utterance", column, "start", "end"])}
+    )
+    with pytest.raises(CorpusError) as caught:
+        corpus_words([corpus], rows_of(corpus), {"u": 3.0}, align=False)
+    assert f"made-up: {kind}: u: 'oh' from {told} s; needs 0 <= start < end" in str(caught.value)
+
+
+def test_a_table_without_times_is_refused_by_column() -> None:
+    corpus = made_up("oh", words=table(("oh", 0.1, 0.4)).rename(columns={"start": "begin"}))
+    with pytest.raises(CorpusError, match="made-up: words: unknown column 'start'"):
+        corpus_words([corpus], rows_of(corpus), {"u": 3.0}, align=False)
+
+
 def test_a_corpus_without_a_word_is_refused_by_name() -> None:
     recipe = SaidWords(times="corpus", vectors=Component(name="skip-gram"), unknown="zeros")
     with pytest.raises(CorpusError, match="made-up: none of 1 utterances has a word"):
@@ -211,11 +232,29 @@ def test_vectors_of_a_file_are_taken_as_they_are(tmp_path: Path) -> None:
     assert fit_word_space(component, [], "zeros", 0).vectors(speech("it so")[0]).tolist() == [[3, 4], [1, 2]]
 
 
-def test_speech2vec_hears_words_and_reads_none(embedded: Corpus, tmp_path: Path) -> None:
+def test_a_noun_that_the_file_has_with_a_capital_letter_is_known(tmp_path: Path) -> None:
+    write_word_vectors(WordVectors(("Haus", "das"), np.array([[1, 2], [3, 4]], np.float32)), tmp_path / "two.vec")
+    component = Component(name="file", options={"path": str(tmp_path / "two.vec")})
+    space, tested = fit_word_space(component, [], "zeros", 0), speech("Das Haus fiel")[0]
+    assert space.vectors(tested).tolist() == [[3, 4], [1, 2], [0, 0]]
+    assert known_share(space, {"u": tested}) == {"said": 3, "known": 2}
+
+
+def test_speech2vec_hears_words_and_reads_none(
+    embedded: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+
+    def check(space: WordVectors, languages: list[str]) -> HomophoneCheck:
+        asked.append(languages)
+        return check_homophones(space, languages)
+
+    monkeypatch.setattr("affectra.training.word_space.check_homophones", check)
     rows = rows_of(embedded)
     words, _ = corpus_words([embedded], rows, dict.fromkeys(rows["key"], 30.0), align=False)
     speeches = [
-        Speech(words[key], Stretch(embedded.root / file)) for key, file in zip(rows["key"], rows["file"], strict=True)
+        Speech(words[key], Stretch(embedded.root / file), "en-US")
+        for key, file in zip(rows["key"], rows["file"], strict=True)
     ]
     options = {"n_dimensions": 8, "n_epochs": 1, "text_epochs": 1, "n_asked": 4, "min_count": 2}
     component = Component(name="speech2vec", options=options)
@@ -228,7 +267,9 @@ def test_speech2vec_hears_words_and_reads_none(embedded: Corpus, tmp_path: Path)
     assert (space.vectors(others) == vectors).all(), "which words they are is not asked"
     space.save(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"speech2vec.safetensors", "alignment.safetensors"}
-    assert space.facts()["n_asked"] >= 4 and space.facts()["precision"]["1"] is not None
+    told = space.facts()["alignment"]
+    assert told["n_words"] >= 4 and 0 <= told["precision_at_1"] <= told["precision_at_5"] <= 1
+    assert asked == [["en-US"]], "homophones are those of the languages that are spoken"
     assert (load_word_space(tmp_path, space.facts()).vectors(tested) == vectors).all()
     wanting = Component(name="speech2vec", options={**options, "n_asked": 10_000})
     with pytest.raises(ConfigError, match="words are in both spaces and 10000 of them are kept"):

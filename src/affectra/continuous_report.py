@@ -1,6 +1,6 @@
 """The report of a run over time-continuous labels: an HTML page, and the same as Markdown, in the shell of all runs."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,18 @@ CONTINUOUS = {
     **NEEDED,
     "scores.json": (*(key for key in NEEDED["scores.json"] if key != "confusion"), "dimensions", "n_frames"),
 }
-TREATMENT = "traces.json"  # of a fold: {"delay_s": {dimension: s}, "postprocessing": PostProcessing.to_json() or null}
+TREATMENT = "traces.json"  # of a fold, as `ContinuousFoldJob.run` writes it
+DELAYS = {
+    "given": "The delay was given by the recipe, not fitted.",
+    "dev": "The delay was searched on the dev part.",
+    "training folds": "The delay was searched on folds of the training part.",
+    None: "The delay was searched without the test part.",  # of a run that does not say more
+}
+HOMOPHONES = {
+    "near": "as in a space learnt from sound",
+    "not near": "NOT as in a space learnt from sound",
+    "n/a": "too few to tell",
+}
 EXPORTED = "traces"  # folder of a run
 N_RECORDINGS = 40  # rows of the table; more are said to be left out
 TITLES = {
@@ -39,7 +50,7 @@ def write_continuous_report(folder: str | Path) -> Path:
     Args:
         folder: the run directory, with recipe.yaml, environment.json, scores.json (of `evaluate_continuous`) and
             predictions.csv (of `write_frames`); of its folds what there is: history.csv and traces.json, what was
-            fitted on the dev part.
+            fitted beside the network.
 
     Returns:
         The path of report.html.
@@ -90,6 +101,9 @@ def _facts(run: Run, recordings: Mapping[str, Mapping[str, float | None]]) -> di
         "n_recordings": len(scored),
         "n_unscored": len(means) - len(scored),
         "treatments": list(_treatments(run)),
+        "treatment_note": " ".join(_treatment_note(run)),
+        "words": list(_words(run)),
+        "raters": list(_raters(run)),
         "attention": _attention(run),
     }
 
@@ -115,7 +129,7 @@ def _headline(run: Run) -> Iterator[dict[str, Any]]:
 
 
 def _treatments(run: Run) -> Iterator[dict[str, Any]]:
-    """What was fitted on the dev part of each fold, a row a dimension; nothing where no fold says it.
+    """Delay and post-processing of each fold, a row a dimension; nothing where no fold has any.
 
     Raises:
         CheckpointError: a fold's traces.json is not one.
@@ -127,6 +141,8 @@ def _treatments(run: Run) -> Iterator[dict[str, Any]]:
         if not isinstance(content.get("delay_s"), dict):
             raise CheckpointError(f"{path}: delay_s is missing; expected the delay of each dimension, s")
         found = content.get("postprocessing")
+        if _delay_from(content) == "given" and not any(content["delay_s"].values()) and not found:
+            continue
         fitted = PostProcessing.from_json(found, str(path)).by_dimension if found else {}
         for name in run.scores["dimensions"]:
             yield {
@@ -138,14 +154,86 @@ def _treatments(run: Run) -> Iterator[dict[str, Any]]:
             }
 
 
+def _delay_from(content: Mapping[str, Any]) -> str | None:
+    """How a delay came about, a key of `DELAYS`."""
+    found: str | None = content.get("delay_from", None if "searched" in content else "given")
+    return found if found in DELAYS else None
+
+
+def _treatment_note(run: Run) -> Iterator[str]:
+    """Where delay and post-processing come from."""
+    contents = list(_contents(run))
+    found = {_delay_from(content) for content in contents}
+    yield from (text for origin, text in DELAYS.items() if origin in found)
+    if any(content.get("postprocessing") for content in contents):
+        yield "Post-processing was fitted on the dev part alone."
+
+
+def _words(run: Run) -> Iterator[str]:
+    """How many of the tested words have a vector, and whether a space of sound lies over that of the text."""
+    found = [content["words"] for content in _contents(run) if content.get("words")]
+    tested = [part["test"] for part in found if part.get("test")]
+    if n_said := sum(part["said"] for part in tested):
+        share = sum(part["known"] for part in tested) / n_said
+        yield f"Of the words said in the test parts {share:.1%} have a vector."
+    aligned = [part["alignment"] for part in found if part.get("alignment")]
+    if not aligned:
+        return
+    asked = [one for one in aligned if one["n_words"]]
+    places = [
+        f"P@{place} {_mean(asked, f'precision_at_{place}')} (chance {_mean(asked, f'chance_at_{place}')})"
+        for place in (1, 5)
+    ]
+    n_above = sum(one["above_chance"] for one in asked)
+    verdict = f"above chance in {n_above} of {len(asked)} folds" if n_above else "NOT above chance in any fold"
+    if asked:
+        yield (
+            f"Words of speech that find themselves in the text's space, mean over folds: {', '.join(places)}; {verdict}"
+            + ("." if n_above else ": by this map what is heard carries no meaning that the text's vectors share.")
+        )
+    if not any(one["n_homophones"] for one in aligned):
+        yield "Homophones: none among the words that were learnt."
+        return
+    verdicts = [f"{text} {n}" for key, text in HOMOPHONES.items() if (n := _count(aligned, "homophones", key))]
+    yield (
+        f"Homophones: {_mean(aligned, 'homophone_place')} of all words lie nearer than the word of the same sound "
+        f"(chance 0.500); folds: {', '.join(verdicts)}."
+    )
+
+
+def _mean(parts: Sequence[Mapping[str, Any]], key: str) -> str:
+    return fraction(mean_known({str(k): part[key] for k, part in enumerate(parts)}))
+
+
+def _count(parts: Sequence[Mapping[str, Any]], key: str, value: str) -> int:
+    return sum(part[key] == value for part in parts)
+
+
+def _raters(run: Run) -> Iterator[str]:
+    """How far the raters agree whose gold standard the labels of a corpus are."""
+    for corpus, told in run.environment.get("raters", {}).items():
+        agreement = ", ".join(f"{name} {fraction(value)}" for name, value in told["ccc"].items())
+        yield (
+            f"Labels of {corpus} are the gold standard (evaluator weighted estimator) of "
+            f"{' or '.join(map(str, told['n_raters']))} raters a recording; CCC between raters: {agreement}."
+        )
+
+
 def _attention(run: Run) -> dict[str, float]:
     """The mean share of the words' stream over folds, where words are said and where not; empty without attention."""
     shares: dict[str, list[float]] = {}
-    for fold in run.scores["per_fold"]:
-        content = _told(run.fold_folder(fold["seed"], fold["fold"]) / TREATMENT) or {}
+    for content in _contents(run):
         for name, share in (content.get("attention") or {}).items():
             shares.setdefault(name, []).append(share)
     return {name: sum(found) / len(found) for name, found in shares.items()}
+
+
+def _contents(run: Run) -> Iterator[dict[str, Any]]:
+    """What each fold's traces.json says, where there is one."""
+    for fold in run.scores["per_fold"]:
+        content = _told(run.fold_folder(fold["seed"], fold["fold"]) / TREATMENT)
+        if content is not None:
+            yield content
 
 
 def _told(path: Path) -> dict[str, Any] | None:

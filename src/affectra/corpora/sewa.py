@@ -128,7 +128,7 @@ def _read_labels(root: Path, tables: Files, audio: Files, faults: list[Fault]) -
     columns = ("utterance", "time", *DIMENSIONS)
     rows: list[tuple[str | float, ...]] = []
     for name, table in tables.items():
-        last_s = -math.inf
+        times: set[float] = set()
         n_before = len(rows)
         for line, cells in _read_table(root, "labels", table, faults):
             numbers = [_number(cells.get(column, "")) for column in columns[1:]]
@@ -138,15 +138,15 @@ def _read_labels(root: Path, tables: Files, audio: Files, faults: list[Fault]) -
                 faults.append((f"{table}:{line}", "time or label is not a number; left out"))
             elif all(math.isnan(number) for number in numbers[1:] if number is not None):
                 faults.append((f"{table}:{line}", "no label; left out"))
-            elif numbers[0] <= last_s:
-                faults.append((f"{table}:{line}", "time does not go on; left out"))
+            elif numbers[0] in times:  # rows in wrong order are kept: `read_traces` sorts them and says so
+                faults.append((f"{table}:{line}", "a row before has the same time; left out"))
             else:
-                last_s = numbers[0]
+                times.add(numbers[0])
                 rows.append((name, *(number for number in numbers if number is not None)))
         if len(rows) == n_before:
             faults.append((str(table), "no usable row; its recording has no labels"))
         else:
-            faults += _overhang(root, table, audio[name], last_s)
+            faults += _overhang(root, table, audio[name], max(times))
     return pd.DataFrame(rows, columns=list(columns)).astype({"utterance": "str"})
 
 

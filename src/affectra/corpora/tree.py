@@ -1,6 +1,7 @@
 """The files below a corpus's folder: listing them, reading those named by code, reporting what is not understood."""
 
 import os
+import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -130,14 +131,20 @@ def read_lines(root: Path, file: PurePosixPath, faults: list[Fault]) -> list[tup
 
 
 def condense(faults: Iterable[Fault]) -> tuple[str, ...]:
-    """One line a fault; where many files have the same one, one line that names the first and the number of others."""
+    """One line a fault; where many files have the same one, one line that names the first and the number of others.
+
+    Example:
+        >>> condense((f"labels/a.csv:{line}", "no label; left out") for line in range(1, 8))
+        ('labels/a.csv:1 and 6 other lines: no label; left out',)
+    """
     by_message: dict[str, list[str]] = defaultdict(list)
     for file, message in faults:
         by_message[message].append(file)
     lines = []
     for message, files in by_message.items():
         if len(files) > N_NAMED:
-            lines.append(f"{files[0]} and {len(files) - 1} other files: {message}")
+            others = "lines" if re.search(r":\d+($| \()", files[0]) else "files"
+            lines.append(f"{files[0]} and {len(files) - 1} other {others}: {message}")
         else:
             lines += [f"{file}: {message}" for file in files]
     return tuple(lines)

@@ -52,7 +52,7 @@ class WordVectorFrames(nn.Module):
 
     def frames(self, text: str) -> Tensor:
         """Vectors (token, n_features) of a text; one of no words is one token of zeros."""
-        found = [_find(self.vectors, word) for word in split_words(text, punctuation=self.punctuation)]
+        found = [find_vector(self.vectors, word) for word in split_words(text, punctuation=self.punctuation)]
         nothing = np.zeros(self.n_features, np.float32)
         return torch.from_numpy(np.stack([nothing if row is None else row for row in found] or [nothing]))
 
@@ -75,9 +75,15 @@ class WordVectorFrames(nn.Module):
     def coverage(self, texts: Iterable[str]) -> float:
         """The share of the words of texts that have a vector, in [0, 1]; of no words 0."""
         words = [word for text in texts for word in split_words(text, punctuation=self.punctuation)]
-        return sum(_find(self.vectors, word) is not None for word in words) / max(1, len(words))
+        return sum(find_vector(self.vectors, word) is not None for word in words) / max(1, len(words))
 
 
-def _find(vectors: WordVectors, word: str) -> npt.NDArray[np.float32] | None:
+def find_vector(vectors: WordVectors, word: str) -> npt.NDArray[np.float32] | None:
+    """The vector (dim,) of a word in small letters, or else of it with a capital letter, as German nouns are written.
+
+    Example:
+        >>> find_vector(WordVectors(("Haus",), np.ones((1, 2), np.float32)), "haus")
+        array([1., 1.], dtype=float32)
+    """
     found = vectors.of(word)
     return vectors.of(word.capitalize()) if found is None else found

@@ -17,8 +17,8 @@ from affectra.semantics.csls import N_NEIGHBOURS, translations, unit_vectors
 class AdversarialSettings:
     """How both players learn.
 
-    The defaults are ours, for the vocabulary of a speech corpus, of hundreds or thousands of words; `PAPER` has those
-    of Conneau et al. 2018 and their code, for 200,000. Small spaces have more wrong maps that look good from nearby:
+    The defaults are ours, for the vocabulary of a speech corpus, of hundreds or thousands of words; Conneau et al. 2018
+    have other ones for 200,000. Small spaces have more wrong maps that look good from nearby:
     the map takes larger steps, which lead out of them, and is kept orthogonal, which the paper's step is too weak for.
 
     Attributes:
@@ -53,18 +53,6 @@ class AdversarialSettings:
     smoothing: float = 0.1
     n_most_frequent: int = 75_000
     orthogonality: float = 0.5
-
-
-PAPER = AdversarialSettings(
-    n_hidden=2048,
-    n_epochs=5,
-    n_steps=15_625,  # 1,000,000 words, 64 in a step
-    map_learning_rate=0.1,
-    longest_step=np.inf,
-    decay=0.98,
-    shrink=0.5,
-    orthogonality=0.001,
-)
 
 
 @dataclass(frozen=True)

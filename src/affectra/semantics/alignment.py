@@ -162,21 +162,6 @@ def read_alignment(path: str | Path) -> Overlay:
     return overlay
 
 
-def map_vectors(speech: WordVectors, path: str | Path) -> WordVectors:
-    """Word vectors in the target space of an alignment that `write_alignment` wrote.
-
-    Raises:
-        CheckpointError: the file is damaged, or of another size of vectors.
-    """
-    overlay = read_alignment(path)
-    if len(overlay.source_mean) != speech.n_dimensions:
-        raise CheckpointError(
-            f"{path}: no alignment for vectors of {speech.n_dimensions} dimensions but of {len(overlay.source_mean)}; "
-            "align anew"
-        )
-    return WordVectors(speech.words, overlay.mapped(speech.vectors))
-
-
 def _centred(vectors: np.ndarray, mean: np.ndarray) -> np.ndarray:
     return unit_vectors(unit_vectors(vectors) - mean)
 

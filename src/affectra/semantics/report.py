@@ -20,8 +20,8 @@ def alignment_report(alignment: Alignment, homophones: HomophoneCheck) -> list[s
     return [_translation_line(alignment), _homophone_line(homophones)]
 
 
-def alignment_numbers(alignment: Alignment, homophones: HomophoneCheck) -> dict[str, float | int | str | None]:
-    """The same as numbers; None where there is nothing to measure."""
+def alignment_numbers(alignment: Alignment, homophones: HomophoneCheck) -> dict[str, float | int | str | bool | None]:
+    """The same as numbers, for traces.json; None where there is nothing to measure."""
     translation = alignment.translation
     return {
         "start": alignment.start,
@@ -31,6 +31,7 @@ def alignment_numbers(alignment: Alignment, homophones: HomophoneCheck) -> dict[
         **{f"precision_at_{place}": value for place, value in translation.precision.items()},
         **{f"chance_at_{place}": value for place, value in translation.chance.items()},
         "p_value": translation.p_value,
+        "above_chance": translation.is_above_chance,
         "criterion": alignment.criterion[-1],
         "n_homophones": len(homophones.pairs),
         "homophone_place": homophones.median_place,

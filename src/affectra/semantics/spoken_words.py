@@ -1,7 +1,7 @@
 """Spoken words: which word was said when, and the stretch of acoustic frames that it is."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ import torch
 
 from affectra.errors import CorpusError
 from affectra.features.mel import Mfcc
+from affectra.registry import unknown_name
 from affectra.text.words import split_words
 
 N_COEFFICIENTS = 13  # Chung & Glass 2018
@@ -34,25 +35,52 @@ class SpokenWord:
     end_s: float
 
 
-def spoken_words(table: pd.DataFrame) -> tuple[SpokenWord, ...]:
+def timed_rows(table: pd.DataFrame, said: str, source: str) -> Iterator[tuple[str, str, float, float]]:
+    """Utterance, what is said, start and end (s) of each row of a table.
+
+    Args:
+        table: columns utterance, start, end and what is said.
+        said: the column of the last.
+        source: what messages call the table.
+
+    Raises:
+        CorpusError: a column is missing, or a row whose times are missing, no numbers, or end before they start.
+    """
+    for column in ("utterance", said, "start", "end"):
+        if column not in table:
+            raise CorpusError(f"{source}: " + unknown_name("column", column, map(str, table.columns)))
+    times = [pd.to_numeric(table[column], errors="coerce").to_numpy(dtype=float) for column in ("start", "end")]
+    columns = (table[column] for column in ("utterance", said, "start", "end"))
+    for utterance, words, given_start, given_end, start, end in zip(*columns, *times, strict=True):
+        if not (math.isfinite(start) and math.isfinite(end) and 0 <= start < end):
+            raise CorpusError(
+                f"{source}: {utterance}: {str(words)!r} from {_shown(given_start)} to {_shown(given_end)} s; needs "
+                "0 <= start < end, mend or remove the row"
+            )
+        yield str(utterance), str(words), float(start), float(end)
+
+
+def _shown(cell: object) -> str:
+    return str(cell).strip() or "(empty)"
+
+
+def spoken_words(table: pd.DataFrame, source: str = "words") -> tuple[SpokenWord, ...]:
     """Words of a corpus's table "words" (utterance, word, start, end), by utterance and time.
 
     Rows without a letter or digit and tags such as <laughter> are left out; words may overlap.
+
+    Args:
+        table: as `timed_rows` takes it.
+        source: what messages call it.
 
     Raises:
         CorpusError: a word without a time, or that ends before it starts.
     """
     found = []
-    for row in table.itertuples(index=False):
-        tokens = [token for token in split_words(str(row.word)) if not token.startswith("<")]
-        start, end = float(row.start), float(row.end)  # type: ignore[arg-type]
-        if not (math.isfinite(start) and math.isfinite(end) and 0 <= start < end):
-            raise CorpusError(
-                f"words: {row.utterance}: {row.word!r} from {row.start} to {row.end} s; needs 0 <= start < end, "
-                "mend or remove the row"
-            )
+    for utterance, word, start, end in timed_rows(table, "word", source):
+        tokens = [token for token in split_words(word) if not token.startswith("<")]
         if tokens:
-            found.append(SpokenWord(str(row.utterance), " ".join(tokens), start, end))
+            found.append(SpokenWord(utterance, " ".join(tokens), start, end))
     return tuple(sorted(found, key=lambda word: (word.utterance, word.start_s, word.end_s)))
 
 

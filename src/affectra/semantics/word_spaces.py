@@ -11,6 +11,7 @@ import numpy.typing as npt
 from affectra.audio import read
 from affectra.errors import CheckpointError, ConfigError
 from affectra.features.extract import Stretch
+from affectra.features.word_vector_frames import find_vector
 from affectra.semantics.alignment import Overlay, read_alignment, write_alignment
 from affectra.semantics.speech2vec import Speech2Vec, encode_spoken, read_speech2vec, write_speech2vec
 from affectra.semantics.spoken_words import SpokenWord, WordFrames
@@ -34,10 +35,11 @@ class Said(Protocol):
 
 @dataclass(frozen=True)
 class Speech:
-    """What is said in an utterance, and where its recording is."""
+    """What is said in an utterance, where its recording is, and in which language (BCP 47, "" if unknown)."""
 
     words: tuple[SpokenWord, ...]
     stretch: Stretch
+    language: str = ""
 
     def samples(self) -> Vectors:
         """As of `Said`."""
@@ -89,7 +91,7 @@ class WrittenWords:
         """(word, n_dimensions)."""
         found = np.zeros((len(said.words), self.n_dimensions), np.float32)
         for i, spoken in enumerate(said.words):
-            if (vector := self.table.of(spoken.word)) is not None:
+            if (vector := find_vector(self.table, spoken.word)) is not None:
                 found[i] = vector
             elif self.unknown == "random":
                 found[i] = np.random.default_rng([self.seed, *spoken.word.encode()]).random(self.n_dimensions)

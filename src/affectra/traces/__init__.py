@@ -1,6 +1,6 @@
 """Time-continuous labels: tables of ratings become traces on a grid of frames; delays, raters, post-processing."""
 
-from affectra.traces.delay import Delay, delay_of_predictions, find_delay, move_back, shift_back
+from affectra.traces.delay import Delay, find_delay, move_back, shift_back
 from affectra.traces.postprocessing import PostProcessing
 from affectra.traces.raters import GoldStandard, gold_standard, gold_table
 from affectra.traces.table import STEP_S, Trace, Traces, common_length, read_traces
@@ -13,7 +13,6 @@ __all__ = [
     "Trace",
     "Traces",
     "common_length",
-    "delay_of_predictions",
     "find_delay",
     "gold_standard",
     "gold_table",

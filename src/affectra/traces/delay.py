@@ -74,33 +74,6 @@ def find_delay(
     return _best(scores, steps, dimensions, step_s)
 
 
-def delay_of_predictions(
-    predicted: Sequence[Array],
-    truth: Sequence[Array],
-    *,
-    dimensions: Sequence[str],
-    max_s: float = MAX_DELAY_S,
-    search_step_s: float = SEARCH_STEP_S,
-    step_s: float = STEP_S,
-) -> Delay:
-    """How much later than predictions the labels of the dev part are: for a network that was trained without a delay.
-
-    Args:
-        predicted: (frame, dimension) of each dev recording.
-        truth: the same of the labels, NaN where not known.
-        dimensions: their names.
-        max_s: the longest delay that is tried.
-        search_step_s: between the delays that are tried.
-        step_s: from frame to frame.
-
-    Raises:
-        ConfigError: no known label.
-    """
-    steps = _steps(max_s, search_step_s, step_s)
-    scores = np.array([_correlations(predicted, truth, delay) for delay in steps])
-    return _best(scores, steps, dimensions, step_s)
-
-
 def shift_back(trace: Trace, delay_s: Sequence[float], step_s: float = STEP_S) -> Trace:
     """Labels moved earlier by each dimension's delay: beside the voice that they are about; the end is unknown.
 

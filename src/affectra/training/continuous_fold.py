@@ -152,10 +152,10 @@ class ContinuousFoldJob:
         return {key: trace for key, trace in found.items() if trace is not None}
 
     def _delay(self, said: Mapping[str, SaidFrames] | None) -> dict[str, Any]:
-        """How late the raters are, by dimension; what was searched, where it was."""
+        """How late the raters are, by dimension, and how that came about; what was searched, where it was."""
         dimensions, wanted = self.recipe.dimensions, self.recipe.delay_s
         if wanted != "search":
-            return {"delay_s": dict.fromkeys(dimensions, wanted)}
+            return {"delay_s": dict.fromkeys(dimensions, wanted), "delay_from": "given"}
         length_s = self.recipe.frames.length_s
         reader = LabelFrames(DESCRIPTION, length_s)
 
@@ -170,9 +170,10 @@ class ContinuousFoldJob:
                 found.append((features, trace.with_gaps))
             return found
 
-        delay = find_delay(recordings("train"), recordings("dev"), dimensions=dimensions, step_s=length_s)
+        watched = recordings("dev")
+        delay = find_delay(recordings("train"), watched, dimensions=dimensions, step_s=length_s)
         searched = {"tried_s": list(delay.tried_s), "correlation": {k: list(v) for k, v in delay.scores.items()}}
-        return {"delay_s": delay.seconds, "searched": searched}
+        return {"delay_s": delay.seconds, "delay_from": "dev" if watched else "training folds", "searched": searched}
 
     def _treatment(
         self, network: FrameNetwork, dev: Sequence[Timeline], delays: Sequence[float]

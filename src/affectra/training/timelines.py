@@ -36,6 +36,7 @@ class RatedUtterance:
         described: file with cached frames that a delay is searched with; None where none is searched.
         trace: its labels, as long as it lasts or shorter; None where it has none and gives context alone.
         words: what is said in it.
+        language: in which language, BCP 47, "" if unknown.
     """
 
     key: str
@@ -47,11 +48,12 @@ class RatedUtterance:
     described: Path | None
     trace: Trace | None
     words: tuple[SpokenWord, ...]
+    language: str = ""
 
     @property
     def speech(self) -> Speech:
         """What is said, and where."""
-        return Speech(self.words, self.stretch)
+        return Speech(self.words, self.stretch, self.language)
 
 
 def said_frames(space: WordSpace, utterances: Mapping[str, RatedUtterance], length_s: float) -> dict[str, SaidFrames]:

@@ -4,10 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from affectra.errors import ConfigError
+from affectra.features.word_vector_frames import find_vector
 from affectra.files import sha256_file
 from affectra.recipe import Component
 from affectra.registry import Registry, check_options
 from affectra.semantics.alignment import Start, align_spaces, shared_words
+from affectra.semantics.homophones import check_homophones
+from affectra.semantics.report import alignment_numbers
 from affectra.semantics.speech2vec_training import train_speech2vec
 from affectra.semantics.spoken_words import WordFrames
 from affectra.semantics.word_spaces import HeardWords, Speech, Unknown, WordSpace, WrittenWords
@@ -95,13 +98,9 @@ def _speech2vec(
         )
     anchors = [(word, word) for word in shared[: len(shared) - n_asked]] if start == "anchors" else []
     alignment = align_spaces(spoken, text, start=start, anchors=anchors, seed=seed)
-    told = alignment.translation
-    found = {
-        "start": start, "n_anchors": alignment.n_anchors, "n_asked": told.n_words,
-        "precision": {str(place): value for place, value in told.precision.items()},
-        "chance": {str(place): value for place, value in told.chance.items()},
-    }  # fmt: skip
-    return HeardWords(network, alignment, found)
+    languages = sorted({speech.language for speech in training if speech.language})
+    told = alignment_numbers(alignment, check_homophones(spoken, languages))
+    return HeardWords(network, alignment, {"alignment": told})
 
 
 def _sentences(training: Sequence[Speech]) -> list[list[str]]:
@@ -149,4 +148,4 @@ def known_share(space: WordSpace, speeches: Mapping[str, Speech]) -> dict[str, A
     said = [word.word for speech in speeches.values() for word in speech.words]
     if not isinstance(space, WrittenWords):
         return {"said": len(said), "known": len(said)}
-    return {"said": len(said), "known": sum(word in space.table for word in said)}
+    return {"said": len(said), "known": sum(find_vector(space.table, word) is not None for word in said)}

@@ -54,7 +54,7 @@ def label(corpora: Sequence[Corpus], recipe: ContinuousRecipe) -> LabelledUttera
     """
     manifest = join_manifests([corpus.manifest for corpus in corpora])
     selected, excluded = select(with_modality(manifest, "audio"), recipe.only)
-    traces, _ = traces_of(corpora, recipe)
+    traces = traces_of(corpora, recipe).traces
     names = selected["corpus"] + "/" + selected["utterance"]
     rated = names.isin(list(traces))
     for k, dimension in enumerate(recipe.dimensions):
@@ -88,7 +88,9 @@ def outline(plan: Plan, n_processes: int) -> list[str]:
     n_parameters = sum(p.numel() for p in network.parameters() if p.requires_grad)
     heard = recipe.frames.front_end.name if recipe.frames.front_end else "nothing"
     read = f"{recipe.words.vectors.name}, times of the {recipe.words.times}" if recipe.words else "none"
+    faults = [(corpus.name, corpus.faults) for corpus in plan.data.corpora if corpus.faults]
     return [
+        *(f"faults    {name}: {len(found)}, the first: {found[0]}; see affectra doctor" for name, found in faults),
         f"over time {len(turns)} utterances in {len(lengths)} sequences; {', '.join(recipe.dimensions)}",
         f"voice     {heard}",
         f"words     {read}",

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -13,6 +13,7 @@ from affectra.errors import CorpusError
 from affectra.features.extract import Stretch
 from affectra.files import sha256_json
 from affectra.recipe import Component, ContinuousRecipe
+from affectra.traces.raters import gold_table
 from affectra.traces.table import Trace, read_traces
 from affectra.training.continuous_fold import DESCRIPTION, ContinuousFoldJob
 from affectra.training.timelines import RatedUtterance
@@ -22,7 +23,7 @@ from affectra.units.material import extract_rows, stretches_of
 from affectra.units.planned import Plan, Work
 from affectra.units.spoken_words import Words, said_words
 
-TABLE = "continuous"
+TABLE, RATERS = "continuous", "raters"
 TARGET = "traces"  # in place of a class
 N_WARNINGS = 3  # lines
 
@@ -33,10 +34,24 @@ def recipe_of(plan: Plan) -> ContinuousRecipe:
     return plan.recipe
 
 
+class Labels(NamedTuple):
+    """The labels over time of some corpora.
+
+    Attributes:
+        traces: by corpus/utterance, those without a known label left out.
+        warnings: what was put right, a line each.
+        raters: of each corpus whose labels were joined here from those of its raters, what environment.json says.
+    """
+
+    traces: dict[str, Trace]
+    warnings: list[str]
+    raters: dict[str, Any]
+
+
 def traces_of(
     corpora: Sequence[Corpus], recipe: ContinuousRecipe, durations_s: Mapping[str, float] | None = None
-) -> tuple[dict[str, Trace], list[str]]:
-    """The labels of utterances by corpus/utterance, those without a known label left out, and what was put right.
+) -> Labels:
+    """The labels of utterances: a corpus's table "continuous", else the gold standard of its raters over time (EWE).
 
     Args:
         corpora: with their tables.
@@ -48,22 +63,36 @@ def traces_of(
     """
     found: dict[str, Trace] = {}
     warnings: list[str] = []
+    agreements: dict[str, Any] = {}
     for corpus in corpora:
-        if TABLE not in corpus.tables:
+        table = corpus.tables.get(TABLE)
+        if table is None and "time" in (raters := corpus.tables.get(RATERS, pd.DataFrame())):
+            table, agreement = gold_table(raters, recipe.dimensions, "ewe", step_s=recipe.frames.length_s)
+            agreements[corpus.name] = _told(agreement)
+        if table is None:
             raise CorpusError(
                 f"{corpus.name}: no time-continuous labels; expected a corpus with a table {TABLE!r}, such as sewa or "
-                "synthetic, opened by its folder: --corpus NAME=FOLDER"
+                f"synthetic, or a table {RATERS!r} with times, opened by its folder: --corpus NAME=FOLDER"
             )
         name = corpus.manifest["corpus"].iloc[0]
         own = {key.removeprefix(f"{name}/"): length for key, length in (durations_s or {}).items()
                if key.startswith(f"{name}/")}  # fmt: skip
         traces = read_traces(
-            corpus.tables[TABLE], recipe.dimensions, step_s=recipe.frames.length_s, durations_s=own,
+            table, recipe.dimensions, step_s=recipe.frames.length_s, durations_s=own,
             source=f"{corpus.name}: {TABLE}",
         )  # fmt: skip
         found |= {f"{name}/{key}": trace for key, trace in traces.by_utterance.items() if trace.known.any()}
         warnings += traces.warnings
-    return found, warnings
+    return Labels(found, warnings, agreements)
+
+
+def _told(agreement: pd.DataFrame) -> dict[str, Any]:
+    """How the raters of a corpus agree: the method, how many rate a recording, means over recordings by dimension."""
+    told: dict[str, Any] = {"method": "ewe", "n_raters": sorted({int(n) for n in agreement["n_raters"]})}
+    for measure in ("ccc", "pearson"):
+        means = {str(name): float(of.mean()) for name, of in agreement.groupby("dimension", sort=False)[measure]}
+        told[measure] = {name: None if math.isnan(mean) else mean for name, mean in means.items()}  # of one rater
+    return told
 
 
 def recorded_turns(plan: Plan) -> pd.DataFrame:
@@ -77,15 +106,18 @@ def prepare(plan: Plan, threads: int, say: Callable[[str], None]) -> Work:
     recipe, turns, corpora = recipe_of(plan), recorded_turns(plan), plan.data.corpora
     stretches = stretches_of(turns, corpora)
     durations = dict(zip(turns["corpus"] + "/" + turns["utterance"], map(_duration, stretches), strict=True))
-    traces, warnings = traces_of(corpora, recipe, durations)
+    traces, warnings, raters = traces_of(corpora, recipe, durations)
     for line in [*warnings[:N_WARNINGS], *([f"{len(warnings)} such warnings"] if len(warnings) > N_WARNINGS else [])]:
         say(f"labels: {line}")
+    for name, agreement in raters.items():
+        say(f"labels: {name}: the gold standard (EWE) of its raters, whose CCC is {agreement['ccc']}")
     of_key = dict(zip(turns["key"], durations.values(), strict=True))
     read: Words = {}
     tested: Words = {}
-    facts: dict[str, Any] = {}
+    facts: dict[str, Any] = {"raters": raters} if raters else {}
     if recipe.words is not None:
-        read, tested, facts = said_words(corpora, turns, of_key, recipe.words, say)
+        read, tested, told = said_words(corpora, turns, of_key, recipe.words, say)
+        facts |= told
         facts["words"] |= {"vectors": describe_words(recipe.words.vectors)}
     heard = _frames(turns, plan, recipe.frames.front_end)
     described = _frames(turns, plan, Component(**DESCRIPTION) if recipe.delay_s == "search" else None)  # type: ignore[arg-type]
@@ -103,6 +135,7 @@ def prepare(plan: Plan, threads: int, say: Callable[[str], None]) -> Work:
                 described=described.get(row["key"]),
                 trace=traces.get(f"{row['corpus']}/{row['utterance']}") if row["target"] else None,
                 words=words.get(row["key"], ()),
+                language=row["language"],
             )
             for row, stretch in zip(turns.to_dict("records"), stretches, strict=True)
         }

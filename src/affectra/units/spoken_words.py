@@ -15,7 +15,7 @@ from affectra.errors import AudioError, ConfigError, CorpusError
 from affectra.features.extract import Stretch
 from affectra.recipe import SaidWords, Transcripts
 from affectra.registry import unknown_name
-from affectra.semantics.spoken_words import SpokenWord, spoken_words, spread_words
+from affectra.semantics.spoken_words import SpokenWord, spoken_words, spread_words, timed_rows
 from affectra.units.material import stretches_of
 
 Words = dict[str, tuple[SpokenWord, ...]]
@@ -85,7 +85,8 @@ def corpus_words(
         By key, and how many utterances have words that are "timed", "aligned", "spread", or are "without".
 
     Raises:
-        CorpusError: a word without a time, one that ends before it starts, or that starts behind the recording.
+        CorpusError: a word or stretch without a time, one that ends before it starts, or that starts behind the
+            recording.
     """
     aligner = PocketSphinx() if align else None
     found: Words = {}
@@ -125,13 +126,18 @@ def _tables(
     """Words with times, and stretches of text, by utterance."""
     timed: dict[str, list[SpokenWord]] = {}
     if (table := corpus.tables.get("words")) is not None:
-        for word in spoken_words(table[table["utterance"].isin(names)]):
+        for word in spoken_words(_of_these(table, names), f"{corpus.name}: words"):
             timed.setdefault(word.utterance, []).append(word)
     stretches: dict[str, list[tuple[float, float, str]]] = {}
     if (table := corpus.tables.get("transcripts")) is not None:
-        for row in table[table["utterance"].isin(names)].itertuples(index=False):
-            stretches.setdefault(str(row.utterance), []).append((float(row.start), float(row.end), str(row.text)))  # type: ignore[arg-type]
+        for name, text, start, end in timed_rows(_of_these(table, names), "text", f"{corpus.name}: transcripts"):
+            stretches.setdefault(name, []).append((start, end, text))
     return timed, stretches
+
+
+def _of_these(table: pd.DataFrame, names: set[str]) -> pd.DataFrame:
+    """Rows of some utterances; of a table that does not say of which, all."""
+    return table[table["utterance"].isin(names)] if "utterance" in table else table
 
 
 def _placed(
