@@ -31,6 +31,7 @@ from affectra.export import write_graph
 from affectra.models.recognizer import Recognizer
 from affectra.onnx_recognizer import FRAMES
 from affectra.specification import Specification
+from affectra.speech_track import speech_share
 
 RECIPES = ("li2018", "li2018-cpu")
 CLASSES = ("anger", "happiness", "neutral", "sadness")
@@ -93,7 +94,7 @@ def recording(folder: Path) -> dict[str, Step]:
     samples = read(path, model.sample_rate).samples
     steps: dict[str, Step] = {
         "file": lambda: model.recognize_file(path),
-        "speech detection": lambda: model.speech_share and model.speech_share(samples, model.sample_rate),
+        "speech detection": lambda: speech_share(samples, model.sample_rate),
         "recogniser": lambda: model.recognizer(samples),
     }
     for step in steps.values():

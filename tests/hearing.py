@@ -1,6 +1,6 @@
 """A recogniser whose answers follow from the samples in a way tests know, at no cost."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -32,6 +32,22 @@ class Ear:
         return UtteranceOutput(
             probabilities, np.array([loudness, roughness], np.float32), None, [0], probabilities[None], self.sides
         )
+
+    def together(self, waveforms: Sequence[np.ndarray]) -> list[UtteranceOutput]:
+        return [self(samples) for samples in waveforms]
+
+
+class Shares:
+    """A track of speech that knows the share of each stretch (begin, end)."""
+
+    def __init__(self, share: Callable[[int, int], float]) -> None:
+        self.share = share
+
+    def feed(self, samples: np.ndarray) -> None: ...
+
+    def finish(self) -> None: ...
+
+    def forget(self, begin: int) -> None: ...
 
 
 def hearing(**options: object) -> tuple[Model, Ear]:

@@ -12,12 +12,20 @@ import numpy as np
 
 from affectra.audio import blocks
 from affectra.errors import ConfigError
+from affectra.heard import Window
 from affectra.predict import UNKNOWN, Prediction
 from affectra.serve import Limits, create_app
 from affectra.serve.app import build_server, listen
 
 CLASSES = ("anger", "happiness", "neutral", "sadness")
 RATE = 16_000
+
+
+class Listener:
+    """Hears samples as they are."""
+
+    def together(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray]:
+        return list(waveforms)
 
 
 class LoudnessModel:
@@ -32,6 +40,10 @@ class LoudnessModel:
 
     def __init__(self, work_s: float = 0.0, dimensions: bool = True) -> None:
         self.work_s, self.dimensions = work_s, dimensions
+        self.recognizer = Listener()
+
+    def track_speech(self) -> None:
+        """All of it counts."""
 
     def offered(self, classes: Sequence[str]) -> tuple[str, ...]:
         if unknown := set(classes) - set(CLASSES):
@@ -44,7 +56,8 @@ class LoudnessModel:
 
     def timeline_of_file(self, path: Path, *, classes: Sequence[str] = (), abstain: bool = True) -> list[Prediction]:
         stream = LoudnessStream(self, RATE, classes, abstain)
-        return [*stream.feed(self._read(path)), *stream.finish()]
+        windows = [*stream.take(self._read(path)), *stream.take_rest()]
+        return stream.tell(windows, self.recognizer.together([window.samples for window in windows]))
 
     def _read(self, path: Path) -> np.ndarray:
         time.sleep(self.work_s)
@@ -78,20 +91,26 @@ class LoudnessStream:
     def __post_init__(self) -> None:
         self.kept, self.n_done = np.zeros(0, np.float32), 0
 
-    def feed(self, samples: np.ndarray) -> list[Prediction]:
+    def take(self, samples: np.ndarray) -> list[Window]:
         self.kept = np.concatenate([self.kept, samples])
         found = []
         while len(self.kept) >= self.rate:
             found.append(self._next(self.rate))
         return found
 
-    def finish(self) -> list[Prediction]:
+    def take_rest(self) -> list[Window]:
         return [self._next(len(self.kept))] if len(self.kept) else []
 
-    def _next(self, n: int) -> Prediction:
+    def tell(self, windows: Sequence[Window], outputs: Sequence[np.ndarray]) -> list[Prediction]:
+        return [
+            self.model.answer(heard, window.start, window.start + len(heard) / self.rate, self.classes, self.abstain)
+            for window, heard in zip(windows, outputs, strict=True)
+        ]
+
+    def _next(self, n: int) -> Window:
         second, self.kept = self.kept[:n], self.kept[n:]
         start, self.n_done = self.n_done / self.rate, self.n_done + n
-        return self.model.answer(second, start, self.n_done / self.rate, self.classes, self.abstain)
+        return Window(second, start, 1.0)
 
 
 @dataclass

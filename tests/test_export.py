@@ -179,6 +179,36 @@ def test_a_graph_says_what_torch_says_of_any_length(exported: tuple[Path, Path])
     assert np.std(answers, axis=0).max() > 0.01, "a model that always says the same proves nothing"
 
 
+def test_waveforms_together_are_each_what_it_is_alone(exported: tuple[Path, Path]) -> None:
+    recognizer = OnnxRecognizer(exported[1])
+    waveforms = [*sounds().values(), *sounds().values()][::-1]
+    for samples, output in zip(waveforms, recognizer.together(waveforms), strict=True):
+        alone = recognizer(samples)
+        assert output.starts == alone.starts and output.auxiliary == pytest.approx(alone.auxiliary, abs=1e-5)
+        np.testing.assert_allclose(output.segment_probabilities, alone.segment_probabilities, atol=1e-5)
+        np.testing.assert_allclose(output.probabilities, alone.probabilities, atol=1e-5)
+        np.testing.assert_allclose(output.embedding, alone.embedding, atol=1e-4)
+    assert recognizer.together([]) == []
+
+
+def test_segments_of_equal_length_share_runs_of_the_graph(exported: tuple[Path, Path]) -> None:
+    recognizer, runs = OnnxRecognizer(exported[1]), []
+    session = recognizer._session
+
+    class Counting:
+        def run(self, names: None, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
+            runs.append(len(inputs["frames"]))
+            return session.run(names, inputs)
+
+    recognizer._session = Counting()
+    n_segments = len(recognizer.together([sounds()["16000 samples"]] * 20)[0].starts)
+    assert sum(runs) == 20 * n_segments
+    if recognizer._inputs == ["frames"]:
+        assert len(runs) <= 3 * n_segments and max(runs) == 8  # 8 + 8 + 4 of each length
+    else:
+        assert runs == [n_segments] * 20  # those of an utterance are heard together, and only those
+
+
 def test_a_long_stretch_in_batches_is_one_utterance(exported: tuple[Path, Path]) -> None:
     samples = np.tile(sounds()["112000 samples"], 4)
     one, other = TorchRecognizer([load_checkpoint(exported[0])])(samples), OnnxRecognizer(exported[1])(samples)

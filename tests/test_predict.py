@@ -4,12 +4,15 @@ import csv
 import io
 import json
 import shutil
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
 
 import affectra
 from affectra.calibration import BinaryCalibration, Calibration, TrainingSpace, fit_temperature
@@ -17,10 +20,11 @@ from affectra.cli import main
 from affectra.config import load_recipe
 from affectra.enrolment import fit_bias
 from affectra.errors import CheckpointError, ConfigError
+from affectra.heard import windows
 from affectra.models.recognizer import Recognizer, load_checkpoint, save_checkpoint
-from affectra.predict import STRETCH_S, Model, load, shipped_models
+from affectra.predict import Model, load, shipped_models
 from affectra.specification import Specification
-from hearing import Ear, hearing
+from hearing import Ear, Shares, hearing
 
 CLASSES = ("anger", "happiness", "neutral", "sadness")
 
@@ -147,19 +151,61 @@ def test_rate_and_channels_do_not_matter(model_dir: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("seconds", "stretches"),
-    [(0.3, [0.3]), (30.0, [30.0]), (32.9, [32.9]), (33.0, [30.0, 3.0]), (95.5, [30.0, 30.0, 30.0, 5.5])],
+    ("seconds", "begins"),
+    [
+        (0.3, [0]),
+        (6.0, [0]),
+        (6.01, [0, 1.5, 3, 3.01]),
+        (6.25, [0, 1.5, 3, 3.25]),
+        (7.5, [0, 1.5, 3, 4.5]),
+        (33.0, [1.5 * k for k in range(21)]),
+    ],
 )
-def test_a_recording_is_heard_in_stretches_none_of_which_is_a_scrap(seconds: float, stretches: list[float]) -> None:
+def test_a_long_recording_is_the_mean_of_windows_that_overlap(seconds: float, begins: list[float]) -> None:
     model, ear = hearing()
     samples = wandering(seconds)
     answer = model(samples, 16_000)
-    assert [len(heard) / 16_000 for heard in ear.heard] == pytest.approx(stretches)
-    np.testing.assert_array_equal(np.concatenate(ear.heard), samples)
-    rows = [ear(heard).probabilities for heard in list(ear.heard)]
-    expected = np.average(rows, axis=0, weights=stretches)
-    assert list(answer.scores.values()) == pytest.approx(expected, abs=1e-9)
+    length = 48_000 if len(begins) > 1 else len(samples)
+    expected = [samples[round(16_000 * begin) :][:length] for begin in begins]
+    assert len(ear.heard) == len(expected)
+    for heard, cut in zip(ear.heard, expected, strict=True):
+        np.testing.assert_array_equal(heard, cut)
+    rows = [ear(cut).probabilities for cut in expected]
+    assert list(answer.scores.values()) == pytest.approx(np.mean(rows, axis=0), abs=1e-9)
     assert (answer.start, answer.end) == (0.0, pytest.approx(seconds))
+
+
+@given(
+    pieces=st.lists(st.integers(1, 40), min_size=1, max_size=12),
+    length=st.integers(1, 20),
+    more=st.integers(0, 20),
+    shift=st.integers(1, 20),
+)
+def test_windows_cover_a_sound_however_it_comes(pieces: list[int], length: int, more: int, shift: int) -> None:
+    n, shift = sum(pieces), min(shift, length)
+    samples = np.arange(n, dtype=np.float32)
+    found = list(windows(np.split(samples, np.cumsum(pieces)[:-1]), length + more, length, shift))
+    for begin, window in found:
+        np.testing.assert_array_equal(window, samples[begin : begin + len(window)])
+    ends = [begin + len(window) for begin, window in found]
+    if n <= length + more:
+        assert [(begin, len(window)) for begin, window in found] == [(0, n)]
+    else:
+        assert {len(window) for _, window in found} == {length}
+        assert [begin for begin, _ in found[:-1]] == [k * shift for k in range(len(found) - 1)]
+        assert all(b <= e for (b, _), e in zip(found[1:], ends, strict=False)), "a gap"
+        assert ends[-1] == n
+
+
+def test_what_hears_segments_hears_half_a_minute_at_once() -> None:
+    ear = Ear()
+    plan = {"length_s": 2.0, "frames": None, "train_shift_s": 1.0, "test_shift_s": 0.4}
+    ear.specification = replace(ear.specification, segments=plan)
+    model = Model(ear, "ear")
+    for seconds, lengths in ((30.0, [30.0]), (31.0, [30.0, 30.0]), (72.0, [30.0, 30.0, 30.0, 30.0])):
+        ear.heard.clear()
+        model(wandering(seconds), 16_000)
+        assert [len(heard) / 16_000 for heard in ear.heard] == lengths
 
 
 def wandering(seconds: float) -> np.ndarray:
@@ -168,7 +214,7 @@ def wandering(seconds: float) -> np.ndarray:
 
 
 def test_a_file_in_blocks_is_the_array_at_once(tmp_path: Path) -> None:
-    samples = wandering(2 * STRETCH_S + 11.3)
+    samples = wandering(71.3)
     soundfile.write(tmp_path / "long.wav", samples, 16_000, subtype="FLOAT")
     assert hearing()[0].recognize_file(tmp_path / "long.wav") == hearing()[0](samples, 16_000)
 
@@ -201,7 +247,7 @@ def test_too_little_confidence_is_unknown_and_the_scores_stay() -> None:
 def test_a_sound_without_speech_is_unknown() -> None:
     shares = {"speech": 0.16, "music": 0.14}  # of 2 s, about 0.3 s
     for sound, share in shares.items():
-        model, _ = hearing(speech_share=lambda samples, rate, share=share: share)
+        model, _ = hearing(track_speech=lambda rate, share=share: Shares(lambda begin, end: share))
         answer = model(wandering(2.0), 16_000)
         assert (answer.emotion == "unknown", answer.flags) == ((sound == "music"), ("no_speech",) * (sound == "music"))
 
@@ -209,12 +255,12 @@ def test_a_sound_without_speech_is_unknown() -> None:
 def test_speech_in_a_part_of_a_long_recording_counts_by_length() -> None:
     """Half a minute of speech among minutes of none: it is answered by that half minute alone."""
     samples = wandering(5 * 30.0)
-    model, _ = hearing(speech_share=lambda stretch, rate: float(np.array_equal(stretch, samples[:480_000])))
+    model, _ = hearing(track_speech=lambda rate: Shares(lambda begin, end: float(end <= 480_000)))
     answer = model(samples, 16_000)
     assert "no_speech" not in answer.flags
     expected = hearing()[0](samples[:480_000], 16_000)
     assert answer.scores == pytest.approx(expected.scores)
-    silent, _ = hearing(speech_share=lambda stretch, rate: 0.001)
+    silent, _ = hearing(track_speech=lambda rate: Shares(lambda begin, end: 0.001))
     assert "no_speech" in silent(samples, 16_000).flags  # 0.15 s of 150
 
 

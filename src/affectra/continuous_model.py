@@ -13,8 +13,9 @@ from affectra.audio import blocks, quality_flags, to_mono
 from affectra.continuous_hearing import Piece, Source, hear
 from affectra.errors import AudioError, CheckpointError, ConfigError
 from affectra.files import read_json
+from affectra.heard import SHORTEST_S
 from affectra.models.frame_network import FrameNetwork, NetworkPlan, load_network
-from affectra.predict import SHORTEST_S, folder_of, folders_over_time
+from affectra.predict import folder_of, folders_over_time
 from affectra.semantics.word_spaces import WordSpace, load_word_space
 from affectra.traces.postprocessing import PostProcessing
 

@@ -1,7 +1,7 @@
 """An exported model: frames by numpy, scores by ONNX Runtime, no torch."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,17 +67,23 @@ class OnnxRecognizer:
 
     def __call__(self, samples: Array) -> UtteranceOutput:
         """Recognise a waveform (sample,) as one utterance."""
+        return self.together([samples])[0]
+
+    def together(self, waveforms: Sequence[Array]) -> list[UtteranceOutput]:
+        """Recognise several waveforms, each as one utterance, their segments in as few runs of the graph as may be."""
         # Rounded as training's cache does it: the network knows no other frames.
-        frames = self._normalized(self._front_end.frames(samples).astype(self._front_end.dtype))
-        starts = self._grid.starts(len(frames), train=False)
-        batches = self._together(frames, starts) if LENGTHS in self._inputs else self._apart(frames, starts)
-        parts = [self._session.run(None, batch) for batch in batches]
-        outputs = dict(zip(self._outputs, map(np.concatenate, zip(*parts, strict=True)), strict=True))
-        probabilities = outputs[PROBABILITIES].astype(np.float64)
-        sides = outputs[AUXILIARY].mean(0, dtype=np.float64).tolist() if AUXILIARY in outputs else []
+        heard = [self._normalized(self._front_end.frames(one).astype(self._front_end.dtype)) for one in waveforms]
+        starts = [self._grid.starts(len(frames), train=False) for frames in heard]
+        answers = self._together(heard, starts) if LENGTHS in self._inputs else self._apart(heard, starts)
+        return [self._output(answer, begun) for answer, begun in zip(answers, starts, strict=True)]
+
+    def _output(self, answer: Mapping[str, npt.NDArray], starts: list[int]) -> UtteranceOutput:
+        """An utterance's from what the graph gave, (segment, ...) each."""
+        probabilities = answer[PROBABILITIES].astype(np.float64)
+        sides = answer[AUXILIARY].mean(0, dtype=np.float64).tolist() if AUXILIARY in answer else []
         return UtteranceOutput(
             probabilities=probabilities.mean(0),
-            embedding=outputs[EMBEDDING].mean(0),
+            embedding=answer[EMBEDDING].mean(0),
             attention=None,
             starts=starts,
             segment_probabilities=probabilities,
@@ -93,20 +99,32 @@ class OnnxRecognizer:
             raise ConfigError(f"this model wants its features normalised per {mode}, which a recording alone is not")
         return standardized(frames)
 
-    def _apart(self, frames: Array, starts: list[int]) -> Iterator[dict[str, Array]]:
-        """Batches of segments that need no padding: all full ones, then what is left at the end."""
+    def _apart(self, heard: Sequence[Array], starts: Sequence[list[int]]) -> list[dict[str, npt.NDArray]]:
+        """Of each utterance; segments of equal length, whosever, share a run, so that none needs padding."""
         length = self._grid.segment_frames
-        full = [start for start in starts if start + length <= len(frames)]
-        for i in range(0, len(full), BATCH_SEGMENTS):
-            yield {FRAMES: np.stack([frames[start : start + length] for start in full[i : i + BATCH_SEGMENTS]])}
-        for start in starts[len(full) :]:
-            yield {FRAMES: frames[None, start:]}
+        places: dict[int, list[tuple[int, int]]] = {}  # length in frames -> utterance and place among its segments
+        for utterance, (frames, begun) in enumerate(zip(heard, starts, strict=True)):
+            for place, start in enumerate(begun):
+                places.setdefault(min(length, len(frames) - start), []).append((utterance, place))
+        found: list[list[list[npt.NDArray]]] = [[[] for _ in begun] for begun in starts]
+        for n_frames, alike in places.items():
+            for i in range(0, len(alike), BATCH_SEGMENTS):
+                batch = alike[i : i + BATCH_SEGMENTS]
+                cuts = [heard[u][starts[u][place] : starts[u][place] + n_frames] for u, place in batch]
+                values = self._session.run(None, {FRAMES: np.stack(cuts)})
+                for row, (u, place) in enumerate(batch):
+                    found[u][place] = [value[row] for value in values]
+        return [dict(zip(self._outputs, map(np.stack, zip(*rows, strict=True)), strict=True)) for rows in found]
 
-    def _together(self, frames: Array, starts: list[int]) -> Iterator[dict[str, npt.NDArray]]:
-        """All segments at once, the last one padded."""
-        cuts = [self._grid.cut(frames, start) for start in starts]
-        lengths = np.array([n for _, n in cuts], dtype=np.int64)
-        yield {FRAMES: stack_segments([cut for cut, _ in cuts]), LENGTHS: lengths}
+    def _together(self, heard: Sequence[Array], starts: Sequence[list[int]]) -> list[dict[str, npt.NDArray]]:
+        """Of each utterance, all of whose segments the network hears at once, the last one padded."""
+        answers = []
+        for frames, begun in zip(heard, starts, strict=True):
+            cuts = [self._grid.cut(frames, start) for start in begun]
+            lengths = np.array([n for _, n in cuts], dtype=np.int64)
+            inputs = {FRAMES: stack_segments([cut for cut, _ in cuts]), LENGTHS: lengths}
+            answers.append(dict(zip(self._outputs, self._session.run(None, inputs), strict=True)))
+        return answers
 
 
 def _session(path: Path) -> Any:

@@ -1,11 +1,11 @@
 """Emotion in one's own recordings, from a model alone."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -15,16 +15,14 @@ from affectra.calibration.files import read_calibration
 from affectra.calibration.scaling import Calibration
 from affectra.enrolment import Enrolment, enrol
 from affectra.errors import AudioError, CheckpointError, ConfigError
+from affectra.heard import Heard, Recognizes, Window, hear, heard_window, windowing_of
 from affectra.numpy_frames import Array
 from affectra.onnx_recognizer import GRAPH, OnnxRecognizer
 from affectra.registry import unknown_name
-from affectra.specification import FILE, OVER_TIME, Specification, UtteranceOutput
-from affectra.speech import available_detectors, speech_frames, speech_probabilities
-from affectra.stream import WINDOW_S, Stream
+from affectra.specification import FILE, OVER_TIME, UtteranceOutput
+from affectra.speech_track import SpeechTrack, TracksSpeech
+from affectra.stream import Stream
 
-SHORTEST_S = 0.5  # ours: below it there is hardly a syllable to judge by
-STRETCH_S = 30.0  # ours: longer recordings are recognised in stretches of this length, so memory stays bounded
-LEAST_SPEECH_S = 0.3  # ours: about a syllable and a half must be speech, of a very short sound half
 BLOCK_S = 10.0  # of a waveform that a stream takes at a time
 UNKNOWN = "unknown"
 DIMENSIONS: tuple[Literal["arousal", "valence"], ...] = ("arousal", "valence")
@@ -57,18 +55,7 @@ class Prediction:
     valence: float | None = field(default=None)
 
 
-class Recognizes(Protocol):
-    """What hears: an `OnnxRecognizer` or a `TorchRecognizer`."""
-
-    specification: Specification
-    sample_rate: int
-
-    def __call__(self, samples: Array) -> UtteranceOutput:
-        """Recognise a waveform (sample,) at `sample_rate` as one utterance."""
-        ...
-
-
-SpeechShare = Callable[[Array, int], float]  # of a waveform (sample,) and its rate, Hz: the share that is speech
+TrackSpeech = Callable[[int], TracksSpeech]  # of a sample rate, Hz
 
 
 class Model:
@@ -79,7 +66,7 @@ class Model:
         name: what it is called in messages.
         calibration: fitted on out-of-fold predictions, if any.
         card: what its makers say of it, in Markdown, if anything.
-        speech_share: what tells speech from other sound; without it nothing is flagged as `no_speech`.
+        track_speech: gives what tells speech from other sound; without it nothing is flagged as `no_speech`.
         enrolment: to whose voice it is adapted, if to anyone's.
 
     Attributes:
@@ -96,12 +83,12 @@ class Model:
         calibration: Calibration | None = None,
         *,
         card: str | None = None,
-        speech_share: SpeechShare | None = None,
+        track_speech: TrackSpeech | None = None,
         enrolment: Enrolment | None = None,
     ) -> None:
-        self.recognizer, self.name, self.card, self.speech_share = recognizer, name, card, speech_share
+        self.recognizer, self.name, self.card, self._track_speech = recognizer, name, card, track_speech
         self.calibration, self.enrolment = calibration or Calibration(1.0), enrolment
-        self.sample_rate = recognizer.sample_rate
+        self.sample_rate, self._windowing = recognizer.sample_rate, windowing_of(recognizer.specification)
         self.classes = recognizer.specification.classes
         self.synthetic = recognizer.specification.synthetic
         self.licence: str | None = recognizer.specification.provenance.get("licence")
@@ -124,20 +111,20 @@ class Model:
         """
         audio = np.asarray(audio)
         mono = to_mono(audio, sample_rate, self.sample_rate)
-        heard = _Average(self, [mono])
+        heard = self._hear([mono])
         return self._prediction(heard, 0.0, quality_flags(audio, sample_rate), self.offered(classes), abstain)
 
     def recognize_file(self, path: str | Path, *, classes: Sequence[str] = (), abstain: bool = True) -> Prediction:
         """Recognise a recording of any format, rate, channels and length, in bounded memory.
 
-        Up to `STRETCH_S` it is recognised as one utterance, as in training; a longer one in stretches of that length,
-        whose answers are averaged.
+        Up to `windowing_of` the model it is recognised as one utterance, as in training; a longer one in windows that
+        overlap, whose answers are averaged.
 
         Raises:
             AudioError: it cannot be read.
         """
         stream = blocks(path, self.sample_rate, allow_truncated=True)
-        heard = _Average(self, stream)
+        heard = self._hear(stream)
         return self._prediction(heard, 0.0, stream.flags, self.offered(classes), abstain)
 
     def timeline(
@@ -174,19 +161,23 @@ class Model:
             raise AudioError(f"too short, not one sample is left at {self.sample_rate} Hz")
         return predictions
 
-    def recognize_window(
-        self, samples: Array, start: float, flags: Sequence[str], *, classes: Sequence[str], abstain: bool
+    def track_speech(self) -> TracksSpeech | None:
+        """What tells how much of a sound at the model's rate is speech, at the beginning of a sound; None: all is."""
+        return None if self._track_speech is None else self._track_speech(self.sample_rate)
+
+    def predict_window(
+        self, window: Window, output: UtteranceOutput, *, offered: Sequence[str], abstain: bool
     ) -> Prediction:
-        """Recognise samples (sample,) at the model's own rate as a recording of their own.
+        """What the model says of a window that was recognised.
 
         Args:
-            samples: at most a stretch of them.
-            start: where they start, s.
-            flags: what is known to be wrong with them.
-            classes: offer these alone.
-            abstain: answer "unknown" where there is nothing to hear.
+            window: of a sound.
+            output: of the recogniser for its samples.
+            offered: as `offered` gives them.
+            abstain: answer "unknown" where there is nothing to hear or the model is not sure enough.
         """
-        return self._prediction(_Average(self, [samples]), start, flags, self.offered(classes), abstain)
+        heard = heard_window(window, output, self.sample_rate)
+        return self._prediction(heard, window.start, window.flags, offered, abstain)
 
     def enrolled(self, paths: Iterable[str | Path]) -> "Model":
         """This model adapted to one person's voice.
@@ -198,7 +189,7 @@ class Model:
             AudioError: one cannot be read.
             ConfigError: there is none, or the model was not calibrated for it.
         """
-        heard = [_Average(self, blocks(path, self.sample_rate)) for path in paths]
+        heard = [self._hear(blocks(path, self.sample_rate)) for path in paths]
         scores = np.array([self._calibrated(clip) for clip in heard])
         dimensions: dict[str, tuple[list[float], float | None]] = {}
         for name, fitted in (("arousal", self.calibration.arousal), ("valence", self.calibration.valence)):
@@ -210,12 +201,15 @@ class Model:
         adapted.enrolment = person
         return adapted
 
-    def _calibrated(self, heard: "_Average") -> npt.NDArray[np.float64]:
+    def _hear(self, pieces: Iterable[Array]) -> Heard:
+        return hear(self.recognizer, pieces, self.track_speech(), self._windowing)
+
+    def _calibrated(self, heard: Heard) -> npt.NDArray[np.float64]:
         """Calibrated probabilities (class,) of a sound, of anyone's voice."""
         return calibrated(self.calibration, heard.probabilities, heard.embedding, self.name)
 
     def _prediction(
-        self, heard: "_Average", start: float, flags: Sequence[str], offered: Sequence[str], abstain: bool
+        self, heard: Heard, start: float, flags: Sequence[str], offered: Sequence[str], abstain: bool
     ) -> Prediction:
         scores = self._calibrated(heard)
         if self.enrolment is not None:
@@ -305,61 +299,6 @@ def offered_classes(wanted: Sequence[str], classes: Sequence[str], name: str) ->
     return tuple(one for one in classes if not wanted or one in wanted)
 
 
-def length_flags(duration_s: float, spoken_s: float) -> list[str]:
-    """Of too_short and no_speech, what holds for a sound of which so much is speech."""
-    return [
-        *(["too_short"] if duration_s < SHORTEST_S else []),
-        *(["no_speech"] if spoken_s < min(LEAST_SPEECH_S, duration_s / 2) else []),
-    ]
-
-
-class _Average:
-    """What a model hears in a sound, stretch by stretch, averaged by how long somebody speaks in each.
-
-    Attributes:
-        probabilities: (class,), not calibrated.
-        embedding: (feature,).
-        sides: probability of each auxiliary task.
-        duration_s: of the sound.
-        flags: what the samples themselves tell: too_short, no_speech.
-    """
-
-    def __init__(self, model: Model, pieces: Iterable[Array]) -> None:
-        rate = model.sample_rate
-        lengths, outputs, shares = [], [], []
-        for stretch in _stretches(pieces, round(STRETCH_S * rate), round(WINDOW_S * rate)):
-            lengths.append(len(stretch))
-            outputs.append(model.recognizer(stretch))
-            shares.append(1.0 if model.speech_share is None else model.speech_share(stretch, rate))
-        spoken = [share * length for share, length in zip(shares, lengths, strict=True)]
-        weights = spoken if sum(spoken) else lengths  # what is said counts, not the pauses between
-        self.probabilities = np.average([output.probabilities for output in outputs], axis=0, weights=weights)
-        self.embedding = np.average([output.embedding for output in outputs], axis=0, weights=weights)
-        self.sides = {
-            name: float(np.average([output.auxiliary[name] for output in outputs], weights=weights))
-            for name in outputs[0].auxiliary
-        }
-        self.duration_s = sum(lengths) / rate
-        self.flags = length_flags(self.duration_s, sum(spoken) / rate)
-
-
-def _stretches(pieces: Iterable[Array], length: int, least: int) -> Iterator[Array]:
-    """Stretches of a sound that comes in pieces: of this length, but the last one has at least `least` samples more."""
-    kept: list[Array] = []
-    n_kept = 0
-    for piece in pieces:
-        kept.append(piece)
-        n_kept += len(piece)
-        if n_kept < length + least:
-            continue
-        joined = np.concatenate(kept)
-        while len(joined) >= length + least:
-            yield joined[:length]
-            joined = joined[length:]
-        kept, n_kept = [joined], len(joined)
-    yield np.concatenate(kept)
-
-
 def load(name_or_dir: str | Path) -> Model:
     """Load a model: a shipped one by name, an exported one, a run directory (its folds are averaged), or a fold of one.
 
@@ -375,16 +314,8 @@ def load(name_or_dir: str | Path) -> Model:
         path.name,
         read_calibration(path),
         card=card.read_text(encoding="utf-8") if card.is_file() else None,
-        speech_share=speech_share,
+        track_speech=SpeechTrack,
     )
-
-
-def speech_share(samples: Array, sample_rate: int) -> float:
-    """The share of a waveform (sample,) that is speech to any detector at hand: Silero misses screams."""
-    if not len(samples):
-        return 0.0
-    heard = [speech_frames(speech_probabilities(samples, sample_rate, name)).mean() for name in available_detectors()]
-    return float(max(heard))
 
 
 def shipped_models() -> list[str]:

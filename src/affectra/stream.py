@@ -8,7 +8,9 @@ import numpy.typing as npt
 import soxr
 
 from affectra.audio import quality_flags, to_mono
+from affectra.heard import Window
 from affectra.numpy_frames import Array
+from affectra.specification import UtteranceOutput
 
 if TYPE_CHECKING:
     from affectra.predict import Model, Prediction
@@ -42,6 +44,8 @@ class Stream:
         self._resampler = None if rate == sample_rate else soxr.ResampleStream(sample_rate, rate, 1, dtype="float32")
         self._source, self._heard = _Tail(), _Tail()  # at its own rate, where clipping shows, and at the model's
         self._length, self._shift, self._rest = (round(s * rate) for s in (WINDOW_S, SHIFT_S, LEAST_REST_S))
+        self._track = model.track_speech()
+        self._n_tracked = 0
         self._answered = 0  # where the last window ended, in samples at the model's rate
 
     def feed(self, samples: npt.NDArray[np.generic]) -> "list[Prediction]":
@@ -53,6 +57,14 @@ class Stream:
         Raises:
             AudioError: another shape or type, NaN or infinite samples.
         """
+        return self._recognize(self.take(samples))
+
+    def finish(self) -> "list[Prediction]":
+        """Predictions for what is left; the stream is over."""
+        return self._recognize(self.take_rest())
+
+    def take(self, samples: npt.NDArray[np.generic]) -> list[Window]:
+        """As `feed`, the windows themselves, for whoever recognises those of several streams together."""
         if samples.size == 0:
             return []
         # Channels in a row: `to_mono` would take a block with fewer samples than channels for a slip.
@@ -64,36 +76,55 @@ class Stream:
         self._heard.append(mono if self._resampler is None else self._resampler.resample_chunk(mono))
         return self._complete()
 
-    def finish(self) -> "list[Prediction]":
-        """Predictions for what is left; the stream is over."""
+    def take_rest(self) -> list[Window]:
+        """As `finish`, the windows themselves."""
         if self._resampler is not None:
             self._heard.append(self._resampler.resample_chunk(np.empty(0, np.float32), last=True))
-        predictions = self._complete()
+        windows = self._complete()
         rest = self._heard.end - self._answered
         if rest >= self._rest or (rest and not self._answered):
-            predictions.append(self._window(self._heard.end))
-        return predictions
+            windows.append(self._window(self._heard.end, is_last=True))
+        return windows
 
-    def _complete(self) -> "list[Prediction]":
-        predictions = []
+    def tell(self, windows: Sequence[Window], outputs: Sequence[UtteranceOutput]) -> "list[Prediction]":
+        """Predictions for windows that were taken and recognised."""
+        return [
+            self._model.predict_window(window, output, offered=self._classes, abstain=self._abstain)
+            for window, output in zip(windows, outputs, strict=True)
+        ]
+
+    def _recognize(self, windows: list[Window]) -> "list[Prediction]":
+        return self.tell(windows, self._model.recognizer.together([window.samples for window in windows]))
+
+    def _complete(self) -> list[Window]:
+        windows = []
         while self._heard.end >= self._answered + self._shift:
-            predictions.append(self._window(self._answered + self._shift))
-        return predictions
+            windows.append(self._window(self._answered + self._shift))
+        return windows
 
-    def _window(self, end: int) -> "Prediction":
-        """The prediction of the window that ends here."""
+    def _window(self, end: int, is_last: bool = False) -> Window:
+        """The window that ends here."""
         begin = max(0, end - self._length)
         rate, source_rate = self._model.sample_rate, self._sample_rate
         first, last = (round(position * source_rate / rate) for position in (begin, end))
         flags = quality_flags(self._source.cut(first, max(last, first + 1)), source_rate)
-        prediction = self._model.recognize_window(
-            self._heard.cut(begin, end), begin / rate, flags, classes=self._classes, abstain=self._abstain
-        )
+        samples, share = self._heard.cut(begin, end), self._speech_share(begin, end, is_last)
         self._answered = end
         keep = max(0, end - self._length)  # the last window may end anywhere after this one
         self._heard.forget(keep)
         self._source.forget(int(keep * source_rate / rate) - 1)
-        return prediction
+        return Window(samples, begin / rate, share, tuple(flags))
+
+    def _speech_share(self, begin: int, end: int, is_last: bool) -> float:
+        if self._track is None:
+            return 1.0
+        self._track.feed(self._heard.cut(self._n_tracked, end))
+        self._n_tracked = end
+        if is_last:
+            self._track.finish()
+        share = self._track.share(begin, end)
+        self._track.forget(begin)
+        return share
 
 
 class _Tail:

@@ -1,6 +1,6 @@
 """A recording as one vector of how it sounds: spectrum, its movement, and prosody; numpy alone."""
 
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -47,19 +47,18 @@ def pitch(waveform: Array) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.floa
     stretch = waveform[: len(padded) - ahead]
     padded[ahead : ahead + len(stretch)] = stretch
     windows = np.lib.stride_tricks.sliding_window_view(padded, PITCH_LENGTH)[::HOP_LENGTH]
-    window = taper("hann", PITCH_LENGTH)
-    of_window = np.fft.irfft(np.abs(np.fft.rfft(window, PITCH_N_FFT)) ** 2)[:PITCH_LENGTH]
-    lags = np.arange(SAMPLE_RATE // HIGHEST_HZ, SAMPLE_RATE // LOWEST_HZ + 1)
+    of_window = np.fft.irfft(np.abs(np.fft.rfft(_PITCH_TAPER, PITCH_N_FFT)) ** 2)[:PITCH_LENGTH]
+    lags, spectra, cosines = _low_transforms()
     share = np.maximum(of_window[lags] / of_window[0], 0.05)
-    is_low = np.arange(PITCH_N_FFT // 2 + 1) * SAMPLE_RATE / PITCH_N_FFT < PITCH_CUT_HZ
     cost = OCTAVE_COST * np.log2(lags / lags[0])
     octaves, strengths = np.empty(n), np.empty(n)
     for i in range(0, n, CHUNK):
         frames = windows[i : i + CHUNK]
-        frames = (frames - frames.mean(1, keepdims=True)) * window
-        power = np.abs(np.fft.rfft(frames, PITCH_N_FFT)) ** 2 * is_low
-        correlation = np.fft.irfft(power)
-        periodicity = correlation[:, lags] / (correlation[:, :1] + 1e-9) / share
+        frames = (frames - frames.mean(1, keepdims=True)) * _PITCH_TAPER
+        spectrum = frames @ spectra
+        power = spectrum[:, : len(cosines)] ** 2 + spectrum[:, len(cosines) :] ** 2
+        correlation = power @ cosines
+        periodicity = correlation[:, 1:] / (correlation[:, :1] + 1e-9) / share
         score = periodicity - cost
         edges = np.pad(score, ((0, 0), (1, 1)), constant_values=np.inf)
         is_peak = (score >= edges[:, :-2]) & (score >= edges[:, 2:])
@@ -68,6 +67,26 @@ def pitch(waveform: Array) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.floa
         peak = np.where(is_peak, score, -1.0)[np.arange(len(best)), best] + cost[best]
         strengths[i : i + CHUNK] = np.clip(peak, 0.0, 1.0)
     return octaves, strengths
+
+
+_PITCH_TAPER = taper("hann", PITCH_LENGTH)
+
+
+@cache
+def _low_transforms() -> tuple[npt.NDArray[np.intp], Array, Array]:
+    """What pitch needs of the Fourier transform: few bins and few lags, for which products are quicker than FFTs.
+
+    Returns:
+        (lag,) samples; (sample, 2 * bin), which gives real and imaginary parts below `PITCH_CUT_HZ`; (bin, 1 + lag),
+        which makes the power there the correlation at 0 and at the lags.
+    """
+    lags = np.arange(SAMPLE_RATE // HIGHEST_HZ, SAMPLE_RATE // LOWEST_HZ + 1)
+    bins = np.arange(int(np.ceil(PITCH_CUT_HZ * PITCH_N_FFT / SAMPLE_RATE)))
+    turn = 2 * np.pi / PITCH_N_FFT
+    angles = turn * np.outer(np.arange(PITCH_LENGTH), bins)
+    twice = np.where(bins == 0, 1, 2)[:, None]  # every bin but the first stands for its mirror image too
+    cosines = twice * np.cos(turn * np.outer(bins, np.append(0, lags))) / PITCH_N_FFT
+    return lags, np.hstack([np.cos(angles), np.sin(angles)]).astype(np.float32), cosines.astype(np.float32)
 
 
 def spoken(power: npt.NDArray[np.float64]) -> slice:

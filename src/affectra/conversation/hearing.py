@@ -6,8 +6,9 @@ from affectra.audio import read
 from affectra.conversation.turns import Turn
 from affectra.conversation.words import Words
 from affectra.errors import AudioError
+from affectra.heard import length_flags
 from affectra.numpy_frames import Array
-from affectra.predict import length_flags, speech_share
+from affectra.speech_track import speech_share
 
 LONGEST_S = 600.0  # ours: what is longer is no turn, and is recognised in one piece
 SLACK_S = 0.1  # ours: tables round, and end a little behind the recording

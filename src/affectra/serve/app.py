@@ -5,8 +5,9 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,10 +24,11 @@ from affectra.serve import refusal
 from affectra.serve.connection import HttpConnection, LiveConnection
 from affectra.serve.guard import Guard, is_loopback
 from affectra.serve.limits import LIVE_RATES, Limits
-from affectra.serve.live import POLICY, TRY_AGAIN, Closed, LiveSession, dismiss
+from affectra.serve.live import POLICY, TRY_AGAIN, Closed, LiveSession, LiveWorkers, dismiss
 from affectra.serve.model import OpenStream, Recognizes, facts
+from affectra.serve.together import MOST_BLOCKS, recognize_blocks
 from affectra.serve.upload import Upload, received
-from affectra.serve.workers import Workers
+from affectra.serve.workers import Workers, attempt
 
 PAGE = Path(__file__).with_name("page")
 _FORM = {
@@ -103,8 +105,13 @@ class _Service:
     async def lifespan(self, _: FastAPI) -> AsyncIterator[None]:
         """Threads and a private folder while the server runs."""
         limits = self._limits
-        self._recordings = Workers(limits.n_workers, limits.n_waiting)
-        self._live = Workers(limits.n_workers, limits.n_streams)  # apart, so that no long recording holds up who speaks
+        self._recordings: Workers[Callable[[], list[dict[str, Any]]], list[dict[str, Any]]] = Workers(
+            lambda works: [attempt(work) for work in works], limits.n_workers, limits.n_waiting
+        )
+        # Apart, so that no long recording holds up who speaks.
+        self._live: LiveWorkers = Workers(
+            partial(recognize_blocks, self._model.recognizer), limits.n_workers, limits.n_streams, MOST_BLOCKS
+        )
         with tempfile.TemporaryDirectory(prefix="affectra-serve-", ignore_cleanup_errors=True) as folder:
             self._folder = Path(folder)
             yield

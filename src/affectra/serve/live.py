@@ -15,6 +15,7 @@ from affectra.predict import Prediction, as_row
 from affectra.serve.limits import Limits
 from affectra.serve.model import Listens
 from affectra.serve.refusal import Refusal, one_line
+from affectra.serve.together import Block
 from affectra.serve.workers import Workers
 
 UNSUPPORTED, POLICY, TOO_BIG, FAILED, TRY_AGAIN = (
@@ -24,6 +25,7 @@ UNSUPPORTED, POLICY, TOO_BIG, FAILED, TRY_AGAIN = (
     1011,
     1013,
 )  # RFC 6455 and its registry of close codes
+LiveWorkers = Workers[Block, list[Prediction]]
 _BLOCK_S = 0.05  # audio gathered before it is handed on: tiny messages cost no thread each
 _BURST_S = 5.0  # messages of so long may come at once, as after a pause of the network
 _BYTES = 2  # a sample
@@ -55,7 +57,7 @@ class LiveSession:
         limits: pace, sizes, patience.
     """
 
-    def __init__(self, websocket: WebSocket, stream: Listens, rate: int, workers: Workers, limits: Limits) -> None:
+    def __init__(self, websocket: WebSocket, stream: Listens, rate: int, workers: LiveWorkers, limits: Limits) -> None:
         self._websocket, self._stream, self._rate = websocket, stream, rate
         self._workers, self._limits = workers, limits
         self._pending = bytearray()
@@ -96,7 +98,7 @@ class LiveSession:
         if self._pending:
             await self._feed()
         if self._n_bytes:
-            await self._answer(await self._workers.run(self._stream.finish, self._limits.work_s))
+            await self._answer(await self._workers.run(Block(self._stream, None), self._limits.work_s))
 
     async def _next(self) -> str | bytes:
         patience_s = min(self._limits.stream_idle_s, self._begun + self._limits.stream_s - time.monotonic())
@@ -133,7 +135,7 @@ class LiveSession:
     async def _feed(self) -> None:
         samples = np.frombuffer(bytes(self._pending), dtype="<i2").astype(np.float32) / np.float32(32768)
         self._pending.clear()
-        await self._answer(await self._workers.run(lambda: self._stream.feed(samples), self._limits.work_s))
+        await self._answer(await self._workers.run(Block(self._stream, samples), self._limits.work_s))
 
     async def _answer(self, predictions: list[Prediction]) -> None:
         for prediction in predictions:

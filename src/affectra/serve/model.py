@@ -7,7 +7,10 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from affectra import heard
+from affectra.heard import Window
 from affectra.predict import Prediction
+from affectra.specification import UtteranceOutput
 
 
 class Recognizes(Protocol):
@@ -19,6 +22,7 @@ class Recognizes(Protocol):
     licence: str | None
     synthetic: bool
     card: str | None
+    recognizer: heard.Recognizes
 
     def recognize_file(self, path: Path, *, classes: Sequence[str], abstain: bool) -> Prediction:
         """The answer for a recording."""
@@ -34,14 +38,18 @@ class Recognizes(Protocol):
 
 
 class Listens(Protocol):
-    """A live stream: blocks of samples in, answers out as windows are complete."""
+    """A live stream: blocks of samples in, windows to recognise out, and answers for those."""
 
-    def feed(self, samples: npt.NDArray[np.float32]) -> list[Prediction]:
-        """Answers for the windows that these samples (sample,), in [-1, 1], complete."""
+    def take(self, samples: npt.NDArray[np.float32]) -> list[Window]:
+        """The windows that these samples (sample,), in [-1, 1], complete."""
         ...
 
-    def finish(self) -> list[Prediction]:
-        """Answers for what is left."""
+    def take_rest(self) -> list[Window]:
+        """Windows of what is left."""
+        ...
+
+    def tell(self, windows: Sequence[Window], outputs: Sequence[UtteranceOutput]) -> list[Prediction]:
+        """Answers for windows that were taken and recognised."""
         ...
 
 

@@ -3,18 +3,19 @@
 import asyncio
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from affectra.serve.refusal import Busy, Refusal
 
-T = TypeVar("T")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 @dataclass
-class _Job:
-    function: Callable[[], Any]
+class _Job(Generic[Item]):
+    item: Item
     loop: asyncio.AbstractEventLoop
     begun: asyncio.Future[None] = field(init=False)
     done: asyncio.Future[Any] = field(init=False)
@@ -23,22 +24,33 @@ class _Job:
         self.begun, self.done = self.loop.create_future(), self.loop.create_future()
 
 
-class Workers:
-    """Runs functions in threads, so that the server goes on answering meanwhile.
+class Workers(Generic[Item, Result]):
+    """Does work in threads, so that the server goes on answering meanwhile.
 
-    A thread cannot be stopped from outside: a function that takes too long is given up by whoever waits for it, but
-    keeps its place until it ends, so there is never more work than threads and queue hold. The threads are daemons and
-    do not keep the server from stopping.
+    What waits when a thread is free is shared out evenly among the threads: nothing ever waits for more to come.
+
+    A thread cannot be stopped from outside: work that takes too long is given up by whoever waits for it, but keeps
+    its place until it ends, so there is never more of it than threads and queue hold. The threads are daemons and do
+    not keep the server from stopping.
 
     Args:
-        n_threads: functions that run at a time.
-        n_waiting: functions that wait for a thread.
+        work: done in a thread; of each item its result, or what it raised.
+        n_threads: that work at a time.
+        n_waiting: items that wait for a thread.
+        most: items that a thread takes at once.
     """
 
-    def __init__(self, n_threads: int, n_waiting: int) -> None:
+    def __init__(
+        self,
+        work: Callable[[list[Item]], Sequence[Result | BaseException]],
+        n_threads: int,
+        n_waiting: int,
+        most: int = 1,
+    ) -> None:
+        self._do, self._most, self._n_threads = work, most, n_threads
         self._capacity = n_threads + n_waiting
         self._n_jobs = 0
-        self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_Job[Item] | None] = queue.SimpleQueue()
         self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(n_threads)]
         for thread in self._threads:
             thread.start()
@@ -53,23 +65,23 @@ class Workers:
         if self.is_full:
             raise Busy("too many recordings at once")
 
-    async def run(self, function: Callable[[], T], limit_s: float) -> T:
-        """What the function returns.
+    async def run(self, item: Item, limit_s: float) -> Result:
+        """What becomes of an item.
 
         Args:
-            function: called in a thread.
+            item: to work on.
             limit_s: how long it may take once its turn has come.
 
         Raises:
             Refusal: no place is left, or it takes too long.
         """
         self.check()
-        job = _Job(function, asyncio.get_running_loop())
+        job = _Job(item, asyncio.get_running_loop())
         self._n_jobs += 1
         self._queue.put(job)
         try:
             await job.begun
-            result: T = await asyncio.wait_for(job.done, limit_s)
+            result: Result = await asyncio.wait_for(job.done, limit_s)
         except TimeoutError as error:
             raise Refusal(422, f"not done within {limit_s:g} s; send a shorter recording") from error
         finally:
@@ -84,22 +96,39 @@ class Workers:
     def _work(self) -> None:
         while (job := self._queue.get()) is not None:
             try:
-                self._run(job)
+                self._run([job, *self._more()])
             except RuntimeError:  # the event loop is closed: the server has stopped
                 return
 
-    def _run(self, job: _Job) -> None:
-        if job.begun.cancelled():
-            job.loop.call_soon_threadsafe(self._finish, job, None, None)
-            return
-        job.loop.call_soon_threadsafe(_settle, job.begun, None, None)
-        try:
-            result, error = job.function(), None
-        except BaseException as raised:  # whatever it is, it belongs to whoever waits
-            result, error = None, raised
-        job.loop.call_soon_threadsafe(self._finish, job, result, error)
+    def _more(self) -> Iterator[_Job[Item]]:
+        """This thread's part of what waits besides."""
+        for _ in range(min(self._most - 1, self._queue.qsize() // self._n_threads)):
+            try:
+                job = self._queue.get_nowait()
+            except queue.Empty:  # another thread was faster
+                return
+            if job is None:  # a thread is to stop, this one after what it has
+                self._queue.put(None)
+                return
+            yield job
 
-    def _finish(self, job: _Job, result: Any, error: BaseException | None) -> None:
+    def _run(self, jobs: list[_Job[Item]]) -> None:
+        wanted = []
+        for job in jobs:
+            if job.begun.cancelled():
+                job.loop.call_soon_threadsafe(self._finish, job, None, None)
+            else:
+                job.loop.call_soon_threadsafe(_settle, job.begun, None, None)
+                wanted.append(job)
+        try:
+            results = self._do([job.item for job in wanted]) if wanted else []
+        except BaseException as raised:  # whatever it is, it belongs to whoever waits
+            results = [raised] * len(wanted)
+        for job, result in zip(wanted, results, strict=True):
+            error = result if isinstance(result, BaseException) else None
+            job.loop.call_soon_threadsafe(self._finish, job, None if error else result, error)
+
+    def _finish(self, job: _Job[Item], result: Any, error: BaseException | None) -> None:
         self._n_jobs -= 1
         _settle(job.done, result, error)
 
@@ -111,3 +140,11 @@ def _settle(future: "asyncio.Future[Any]", result: Any, error: BaseException | N
         future.set_result(result)
     else:
         future.set_exception(error)
+
+
+def attempt(function: Callable[..., Result], *arguments: Any) -> Result | BaseException:
+    """What a function returns or raises."""
+    try:
+        return function(*arguments)
+    except BaseException as raised:
+        return raised
