@@ -240,6 +240,12 @@ def test_speech_is_mostly_like_training_at_any_level_and_number_of_channels(
         assert by_onnx(stereo, RATE).scores == pytest.approx(plain.scores, abs=2e-3)
 
 
+def test_the_level_of_a_recording_changes_no_score(by_onnx: Model, spoken: Spoken) -> None:
+    for samples, _ in spoken[::8]:
+        scores = [list(by_onnx(np.float32(gain) * samples, RATE).scores.values()) for gain in (1.0, 3.0, 0.1, 0.01)]
+        np.testing.assert_allclose(scores[1:], np.repeat(scores[:1], 3, axis=0), atol=0.01)
+
+
 def test_the_same_sound_gives_the_same_answer_whatever_was_heard_before(
     by_onnx: Model, spoken: Spoken, answers: list[tuple[Prediction, str]]
 ) -> None:

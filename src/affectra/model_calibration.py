@@ -25,7 +25,8 @@ How many of the answers are wrong when only the more confident ones are given; t
 leaves that share of these utterances. The last row is what abstention does: an utterance is answered where it reaches
 the threshold that was fitted without it (the lowest to the highest of them), and is `unknown` elsewhere."""
 SAME = (  # parts of a recipe
-    "auxiliary", "augmentation", "segments", "front_end", "normalization", "model", "pretraining", "stages", "training",
+    "auxiliary", "augmentation", "segments", "loudness", "front_end", "normalization", "model", "pretraining",
+    "stages", "training",
 )  # fmt: skip
 
 

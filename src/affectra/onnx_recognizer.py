@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from affectra.errors import CheckpointError, ConfigError, require_extra
+from affectra.loudness import at_loudness
 from affectra.numpy_frames import Array, standardized
 from affectra.numpy_front_ends import numpy_front_end
 from affectra.specification import DAMAGE, UtteranceOutput, read_specification, segment_grid, stack_segments
@@ -71,6 +72,8 @@ class OnnxRecognizer:
 
     def together(self, waveforms: Sequence[Array]) -> list[UtteranceOutput]:
         """Recognise several waveforms, each as one utterance, their segments in as few runs of the graph as may be."""
+        if self.specification.loudness is not None:
+            waveforms = [at_loudness(samples, self.sample_rate, self.specification.loudness) for samples in waveforms]
         # Rounded as training's cache does it: the network knows no other frames.
         heard = [self._normalized(self._front_end.frames(one).astype(self._front_end.dtype)) for one in waveforms]
         starts = [self._grid.starts(len(frames), train=False) for frames in heard]

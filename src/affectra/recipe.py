@@ -146,6 +146,7 @@ class Recipe(Study):
     auxiliary: list[str] = []  # binary tasks, arousal and valence, learnt beside the classes
     augmentation: Augmentation | None = None
     segments: SegmentPlan | None = None  # none where the front end gives one vector an utterance
+    loudness: float | None = Field(default=None, ge=-70, le=0)  # LUFS, each utterance is brought to it; none: as it is
     front_end: Component
     normalization: Literal["none", "utterance", "train", "speaker", "corpus"]
     model: Component
@@ -174,11 +175,12 @@ class Head(Strict):
 class Transcripts(Strict):
     """Where the words of the text modality come from, if not from the corpus.
 
-    `used`: "test", a model trained on the corpus's own transcripts meets these; "always", in training too.
+    `used`: "test", a model trained on the corpus's own transcripts meets these; "always", in training too; "missing",
+    in both, where the corpus has no text of a turn, and what it has stays.
     """
 
     source: Component
-    used: Literal["test", "always"]
+    used: Literal["test", "always", "missing"]
 
 
 class DialogueRecipe(Study):
@@ -221,6 +223,13 @@ class SaidWords(Strict):
     transcripts: Transcripts | None = None
     vectors: Component
     unknown: Literal["zeros", "random"]
+
+    @field_validator("transcripts")
+    @classmethod
+    def _all_of_one_kind(cls, transcripts: Transcripts | None) -> Transcripts | None:
+        if transcripts is not None and transcripts.used == "missing":
+            raise ValueError("words with times are not filled in; used is test or always")
+        return transcripts
 
 
 class FrameTraining(TrainingPlan):

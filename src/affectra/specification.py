@@ -37,6 +37,7 @@ class Specification:
         synthetic: whether it was trained on synthetic speech alone.
         provenance: recipe, corpora, protocol and fold it comes from.
         auxiliary: binary tasks ("arousal", "valence") that heads of their own answer beside the classes.
+        loudness: LUFS, to which each sound is brought before the front end hears it; None: as it is.
     """
 
     model: Mapping[str, Any]
@@ -48,6 +49,7 @@ class Specification:
     synthetic: bool
     provenance: Mapping[str, Any] = field(default_factory=dict)
     auxiliary: tuple[str, ...] = ()
+    loudness: float | None = None
 
 
 class UtteranceOutput(NamedTuple):

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from affectra.features.cache import HALF, storage_of
+from affectra.loudness import at_loudness
 from affectra.models.recognizer import Recognizer
 from affectra.numpy_frames import Array
 from affectra.specification import UtteranceOutput
@@ -30,6 +31,8 @@ class TorchRecognizer:
     def __call__(self, samples: Array) -> UtteranceOutput:
         """Recognise a waveform (sample,) as one utterance; of several networks the first gives the embedding."""
         front_end = self.recognizers[0].front_end
+        if self.specification.loudness is not None:
+            samples = at_loudness(samples, self.sample_rate, self.specification.loudness)
         frames = front_end.frames(torch.from_numpy(samples)).numpy()
         frames = frames.astype(storage_of(front_end).get("dtype", HALF))  # as cached for training
         outputs = [recognizer.recognize(frames) for recognizer in self.recognizers]

@@ -15,6 +15,7 @@ from affectra.errors import AudioError
 from affectra.features import FRONT_ENDS
 from affectra.features.cache import FrameCache, storage_of
 from affectra.files import sha256_file
+from affectra.loudness import at_loudness
 from affectra.recipe import Augmentation
 
 
@@ -49,6 +50,7 @@ def extract(
     *,
     augmentation: Augmentation | None = None,
     copy: int = 0,
+    loudness: float | None = None,
 ) -> list[CachedFrames]:
     """Compute the frames of each stretch unless the cache has them.
 
@@ -60,13 +62,15 @@ def extract(
         on_done: called with the number done so far.
         augmentation: instead of each recording itself a copy of it, the same one each time.
         copy: which one.
+        loudness: LUFS, to which each of them is brought.
 
     Raises:
         AudioError: recordings that are refused: the first one's reason, and how many more.
     """
     module = FRONT_ENDS.build(front_end["name"], front_end["options"])
     altered = {"augmentation": augmentation.model_dump(exclude={"copies"}), "copy": copy} if augmentation else {}
-    cache = FrameCache({**front_end, **storage_of(module), **altered})
+    levelled = {"loudness": loudness} if loudness is not None else {}
+    cache = FrameCache({**front_end, **storage_of(module), **altered, **levelled})
     hashes: dict[Path, str] = {}
     found, refused = [], []
     for i, stretch in enumerate(stretches):
@@ -84,6 +88,8 @@ def extract(
                     key = f"{hashes[stretch.audio]}/{stretch.start_s}/{stretch.end_s}/{copy}"
                     seed = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big")
                     samples = augment(samples, module.sample_rate, augmentation, np.random.default_rng(seed))
+                if loudness is not None:
+                    samples = at_loudness(samples, module.sample_rate, loudness)
                 return module.frames(torch.from_numpy(samples)).numpy()
 
             found.append(CachedFrames(path, cache.ensure(path, compute), digest))

@@ -13,7 +13,7 @@ from affectra.serve.model import Listens
 from affectra.serve.workers import attempt
 from affectra.specification import UtteranceOutput
 
-MOST_BLOCKS = 8  # ours: of as many streams at once; more would make the first of them wait for little gain
+MOST_BLOCKS = 4  # ours: of as many streams at once; more would make the first of them wait for no gain
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import math
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -52,7 +53,11 @@ def stretches_of(manifest: pd.DataFrame, corpora: Sequence[Corpus]) -> list[Stre
 
 
 def extract_rows(
-    manifest: pd.DataFrame, corpora: Sequence[Corpus], front_end: Component, augmentation: Augmentation | None = None
+    manifest: pd.DataFrame,
+    corpora: Sequence[Corpus],
+    front_end: Component,
+    augmentation: Augmentation | None = None,
+    loudness: float | None = None,
 ) -> list[list[CachedFrames]]:
     """Frames of each row, then those of each augmented copy of it.
 
@@ -70,8 +75,8 @@ def extract_rows(
         if modality == "text":
             return [extract_texts(manifest["text"].tolist(), described, advance)]
         stretches = stretches_of(manifest, corpora)
-        copies = [extract(stretches, described, advance, augmentation=augmentation, copy=k) for k in range(n_copies)]
-        return [extract(stretches, described, advance), *copies]
+        heard = partial(extract, stretches, described, advance, loudness=loudness)
+        return [heard(), *(heard(augmentation=augmentation, copy=k) for k in range(n_copies))]
 
 
 def _or(number: float, default: float | None) -> Any:

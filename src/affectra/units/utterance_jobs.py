@@ -28,6 +28,7 @@ def specification(plan: Plan) -> Specification:
         classes=plan.data.labelled.classes,
         synthetic=plan.data.synthetic,
         auxiliary=tuple(recipe.auxiliary),
+        loudness=recipe.loudness,
         provenance=plan.provenance,
     )
 
@@ -50,7 +51,7 @@ def features(plan: Plan, say: Callable[[str], None]) -> tuple[dict[str, CachedFr
     """Frames by utterance, and those of each augmented copy."""
     recipe = recipe_of(plan)
     corpora = (*plan.data.corpora, *plan.data.pretraining)
-    cached, *copies = extract_rows(everything(plan), corpora, recipe.front_end, recipe.augmentation)
+    cached, *copies = extract_rows(everything(plan), corpora, recipe.front_end, recipe.augmentation, recipe.loudness)
     say(f"features of {len(cached)} utterances are ready")
     names = keys(plan)
     return dict(zip(names, cached, strict=True)), [dict(zip(names, copy, strict=True)) for copy in copies]
