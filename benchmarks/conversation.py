@@ -89,7 +89,7 @@ def _costs(run: Callable[[], None]) -> Costs:
         return measured
 
     stages = {
-        "train_once": lambda job, _: job.name,
+        "train_once": lambda job, *_: job.name,
         "train_head": lambda job: job.name,
         "embed_turns": lambda *called: f"turns on their own, {called[-1].parent.name}",
     }

@@ -14,6 +14,7 @@ from affectra.asr.transcripts import RECOGNIZERS, transcribe_files
 from affectra.asr.word_errors import corpus_word_errors, word_errors
 from affectra.asr.words import Recognizer, Transcript, Word, spoken_words
 from affectra.audio import read
+from affectra.config import load_recipe
 from affectra.corpora import synthetic
 from affectra.corpora.utterance import Corpus
 from affectra.errors import AudioError, ConfigError
@@ -313,3 +314,10 @@ def test_an_unknown_recogniser_or_option_is_refused() -> None:
         transcribe_files([], "pocketsphinx", {"language": "de"})
     with pytest.raises(ConfigError, match="option\\(s\\) missing: model"):
         transcribe_files([], "hugging-face", {})
+
+
+def test_words_with_times_are_not_filled_in_one_by_one() -> None:
+    missing = {"source": {"name": "pocketsphinx"}, "used": "missing"}
+    assert load_recipe("dutta2022-cpu", {"transcripts": missing}).recipe.transcripts.used == "missing"
+    with pytest.raises(ConfigError, match=r"words\.transcripts: .*used is test or always"):
+        load_recipe("tzirakis2021-cpu", {"words.transcripts": missing})

@@ -278,7 +278,7 @@ def test_a_causal_model_answers_each_turn_before_the_next_is_read(tmp_path: Path
     first_two = list(model.recognize(Conversation("", turns[:2])))
     np.testing.assert_allclose(scores(whole[:2]), scores(first_two), atol=1e-6)
     missing = Turn(3, tmp_path / "missing.wav")
-    live = model.recognize(Conversation("", (*turns[:2], missing)))
+    live = model.recognize(Conversation("", (*turns[:2], missing)), live=True)
     np.testing.assert_allclose(scores([next(live), next(live)]), scores(first_two), atol=1e-6)
     with pytest.raises(AudioError, match="no such file"):
         next(live)
@@ -310,6 +310,20 @@ def test_a_model_of_text_needs_no_recording_and_reads_none(tmp_path: Path) -> No
     found = list(model.recognize(Conversation("", given), abstain=False))
     assert all(one.prediction.emotion in CLASSES and not one.prediction.flags for one in found)
     assert found[0].as_row()["start"] is None and found[0].as_row()["file"] == ""
+
+
+def test_a_turn_without_a_text_in_a_table_of_texts_is_unknown_and_the_rest_is_answered(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = untrained(tmp_path / "text", "text")
+    table = write_table(tmp_path / "t.csv", [{"speaker": s, "text": t} for s, t in (("A", "so it is"), ("B", ""))])
+    (read,) = conversation.read_conversations(table)
+    assert read.turns == (Turn(1, None, speaker="A", text="so it is"), Turn(2, None, speaker="B"))
+    assert predict(table, "--model", model, "--format", "json") == 0
+    one, two = json.loads(capsys.readouterr().out)
+    assert (two["emotion"], two["flags"]) == ("unknown", "no_text") and one["emotion"] in CLASSES
+    given = list(conversation.load(model).recognize(read))
+    assert [one["score_anger"], two["score_anger"]] == pytest.approx(scores(given)[:, 0].tolist(), abs=1e-4)
 
 
 def test_a_model_of_audio_asks_for_no_words(tmp_path: Path) -> None:
@@ -522,7 +536,7 @@ def test_turns_may_overlap(both: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "words"),
     [
-        ({"file": ""}, "t.csv:2: names no file and has no text"),
+        ({"file": ""}, "t.csv: no row names a file, and there is no column text"),
         ({"start": "soon"}, "t.csv:2: start is 'soon', expected seconds"),
         ({"start": "-1"}, "start is '-1'"),
         ({"end": "inf"}, "end is 'inf'"),

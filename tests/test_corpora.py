@@ -4,16 +4,22 @@ import csv
 import json
 import os
 import re
+import tracemalloc
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 
-from affectra.corpora import CORPORA, find_corpus, read_corpus
+from affectra.audio import read
+from affectra.cli import main
+from affectra.corpora import CORPORA, channels, find_corpus, read_corpus
+from affectra.corpora.channels import write_channel
 from affectra.corpora.importers import normalize_emotion, read_csv, read_folder
+from affectra.corpora.sources import open_corpus
 from affectra.corpora.utterance import COLUMNS, EMOTIONS, validate_manifest
 from affectra.errors import ConfigError, CorpusError
 from miniatures import crema_d, tess, urdu
@@ -512,6 +518,158 @@ def test_tables_that_are_none_are_refused(content: str, reason: str, tmp_path: P
     (tmp_path / "t.csv").write_text(content)
     with pytest.raises(CorpusError, match=reason):
         read_csv(tmp_path / "t.csv")
+
+
+RATE = 8_000
+
+
+def record(path: Path, n_channels: int = 2, *, n_samples: int = 2 * RATE, peak: float = 0.9, **options: str) -> Path:
+    """Another noise on each channel."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    noise = np.random.default_rng(n_channels).uniform(-peak, peak, (n_samples, n_channels))
+    soundfile.write(path, noise, RATE, **options)
+    return path
+
+
+CALL = [  # two speakers who fall into each other's words
+    {"file": "day/call.wav", "speaker": "A", "channel": "left", "start": 0.0, "end": 0.75, "emotion": "sad"},
+    {"file": "day/call.wav", "speaker": "B", "channel": "1", "start": 0.5, "end": 1.25, "emotion": "angry"},
+    {"file": "day/call.wav", "speaker": "A", "channel": "0", "start": 1.0, "end": "", "emotion": "sad"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("suffix", "options", "peak", "written"),
+    [
+        (".wav", {"subtype": "PCM_16"}, 1.0, ".flac"),
+        (".wav", {"subtype": "ULAW"}, 0.9, ".flac"),
+        (".flac", {"subtype": "PCM_24"}, 0.9, ".flac"),
+        (".wav", {"subtype": "FLOAT"}, 3.0, ".wav"),  # beyond full scale too
+        (".ogg", {}, 0.9, ".wav"),
+    ],
+)
+def test_a_turn_on_a_channel_has_the_samples_of_that_channel_alone(
+    suffix: str, options: dict[str, str], peak: float, written: str, tmp_path: Path
+) -> None:
+    call = record(tmp_path / "mine" / "day" / f"call{suffix}", peak=peak, **options)
+    table = write_table(tmp_path / "mine" / "turns.csv", [{**row, "file": f"day/call{suffix}"} for row in CALL])
+    out = tmp_path / "prepared" / "own.csv"
+    assert main(["prepare", "csv", "--root", str(table), "--out", str(out)]) == 0
+    corpus = open_corpus(f"own={out}")
+    assert set(corpus.manifest["file"]) == {f"day/call.channel-{channel}{written}" for channel in (0, 1)}
+    assert sorted(file.name for file in out.parent.rglob("*.*")) == [
+        f"call.channel-0{written}", f"call.channel-1{written}", "own.csv", "own.origin.json"
+    ]  # fmt: skip
+    for row, turn in zip(corpus.manifest.itertuples(), CALL, strict=True):
+        end_s = None if np.isnan(row.end) else row.end
+        (heard, expected), other = (
+            [read(path, RATE, start_s=row.start, end_s=end_s, channel=channel).samples for path, channel in both]
+            for both in (
+                [(corpus.path(row), None), (call, "AB".index(row.speaker))], [(call, 1 - "AB".index(row.speaker))]
+            )
+        )  # fmt: skip
+        np.testing.assert_array_equal(heard, expected)
+        assert not np.array_equal(heard, other[0]) and row.speaker == turn["speaker"]
+
+
+def test_turns_on_channels_are_of_one_dialogue_unless_the_table_says_another(tmp_path: Path) -> None:
+    record(tmp_path / "day" / "call.wav")
+    rows = read_csv(write_table(tmp_path / "t.csv", CALL), channel_folder=tmp_path / "out").manifest
+    assert list(rows["dialogue"]) == ["day/call"] * 3
+    own = [{**row, "dialogue": name} for row, name in zip(CALL, ("x", "x", ""), strict=True)]
+    rows = read_csv(write_table(tmp_path / "t.csv", own), channel_folder=tmp_path / "out").manifest
+    assert list(rows["dialogue"]) == ["x", "x", ""]
+
+
+def test_rows_with_and_without_a_channel_are_found_wherever_the_manifest_lies(tmp_path: Path) -> None:
+    record(tmp_path / "mine" / "day" / "call.wav")
+    record(tmp_path / "mine" / "alone.wav", 1)
+    table = write_table(tmp_path / "mine" / "t.csv", [*CALL, {**dict.fromkeys(CALL[0], ""), "file": "alone.wav"}])
+    for folder in (tmp_path / "prepared", tmp_path / "mine", tmp_path):
+        assert main(["prepare", "csv", "--root", str(table), "--out", str(folder / "own.csv")]) == 0
+        corpus = open_corpus(f"own={folder / 'own.csv'}")
+        assert [corpus.path(row).name for row in corpus.manifest.itertuples()] == [
+            "call.channel-0.flac", "call.channel-1.flac", "call.channel-0.flac", "alone.wav"
+        ]  # fmt: skip
+        assert all(corpus.path(row).is_file() for row in corpus.manifest.itertuples())
+
+
+def test_each_channel_is_written_once_and_only_those_that_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record(tmp_path / "day" / "call.wav", 3)
+    asked = []
+    monkeypatch.setattr(channels, "write_channel", lambda *given: (asked.append(given[1]), write_channel(*given))[1])
+    read_csv(write_table(tmp_path / "t.csv", CALL), channel_folder=tmp_path / "out")
+    assert asked == [0, 1] and len(list((tmp_path / "out" / "day").iterdir())) == 2
+
+
+def test_a_long_recording_is_taken_apart_in_bounded_memory_and_nothing_is_left_half_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = record(tmp_path / "call.wav", n_samples=300 * RATE)
+    tracemalloc.start()
+    try:
+        assert write_channel(call, 1, tmp_path / "one") == ".flac"
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 300 * RATE * 4 / 2, "half of one channel in float32"
+    written = channels.Blocks
+
+    class Interrupted(written):
+        def __next__(self) -> np.ndarray:
+            if len(list(tmp_path.iterdir())) > 2:  # the temporary file is there
+                raise KeyboardInterrupt
+            return super().__next__()
+
+    monkeypatch.setattr(channels, "Blocks", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_channel(call, 0, tmp_path / "two")
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["call.wav", "one.flac"]
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        (
+            {"channel": "2"},
+            r"t\.csv:5 \(day/call\.wav\): .*call\.wav: no channel 2, there are 2, from 0 to 1; left out",
+        ),
+        ({"channel": "middle"}, "channel is 'middle', expected left, right or a number from 0 on; left out"),
+        ({"channel": "-1"}, "channel is '-1'"),
+        ({"file": "mono.wav"}, "mono.wav: no channel 1, there is one, number 0"),
+        ({"file": "noise.wav"}, "noise.wav: is not audio"),
+        ({"file": "day/call.flac"}, r"would be called day/call\.channel-1, as that of day/call\.wav; rename"),
+    ],
+)
+def test_a_channel_that_cannot_be_is_named_with_its_file_and_row_and_left_out(
+    row: dict[str, str], reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record(tmp_path / "day" / "call.wav")
+    record(tmp_path / "day" / "call.flac")
+    record(tmp_path / "mono.wav", 1)
+    (tmp_path / "noise.wav").write_bytes(b"no sound " * 99)
+    table = write_table(tmp_path / "t.csv", [*CALL, {**CALL[1], **row}])
+    assert main(["prepare", "csv", "--root", str(table), "--out", str(tmp_path / "out" / "own.csv")]) == 1
+    printed = capsys.readouterr()
+    assert "3 utterances" in printed.out and printed.err.count("\n") == 1 and re.search(reason, printed.err)
+
+
+def test_a_table_with_channels_is_refused_where_no_files_can_be_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record(tmp_path / "day" / "call.wav")
+    table = write_table(tmp_path / "own.csv", [{"utterance": f"u{k}", **row} for k, row in enumerate(CALL)])
+    for command in (
+        ["doctor", "csv", "--root", str(table)],
+        ["run", "li2018-cpu", "--corpus", f"own={table}", "--dry-run"],
+    ):
+        assert main(command) == 2
+        printed = capsys.readouterr().err
+        assert f"affectra prepare csv --root {table} --out" in printed and printed.count("\n") == 1
+    none = write_table(tmp_path / "none.csv", [{**row, "channel": ""} for row in CALL])
+    assert set(read_csv(none).manifest["file"]) == {"day/call.wav"}, "the mean of the channels, as always"
 
 
 def test_bad_lines_of_json_are_faults(tmp_path: Path) -> None:

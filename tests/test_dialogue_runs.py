@@ -1,5 +1,6 @@
 """Runs over dialogues: which turns are heard, nothing of a test in any checkpoint, and what is missing or odd."""
 
+import json
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -13,6 +14,7 @@ import soundfile
 
 from affectra.asr.transcripts import Transcripts
 from affectra.asr.words import Transcript
+from affectra.cli import main
 from affectra.compare import compare
 from affectra.config import load_recipe
 from affectra.corpora.iemocap import read as read_iemocap
@@ -64,6 +66,7 @@ SETTINGS: dict[str, Any] = {
 NO_TEXT: dict[str, Any] = {"modalities.text": None, "fusion": None}
 NO_AUDIO: dict[str, Any] = {"modalities.audio": None, "fusion": None}
 NO_WORDS = {"name": "pocketsphinx", "options": {}}
+RECOGNISE = r"recognised with --set 'transcripts=\{source: \{name: pocketsphinx\}, used: missing\}'"
 CORRUPTION = {"source": {"name": "corruption", "options": {"rate": 0.5}}, "used": "test"}
 
 
@@ -344,7 +347,9 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bytes_and_computes_no_embeddi
         with pytest.raises(KilledError):
             run(talk, out, **settings)
     assert not (out / "predictions.csv").exists()
-    first = {path: path.read_bytes() for path in (out / "seed-0" / "fold-0" / "audio").glob("*") if path.is_file()}
+    first = {path: path.read_bytes() for path in (out / "seed-0" / "fold-0").glob("*/*") if path.is_file()}
+    before = ["audio", "audio-context", "text", "text-context", "fusion", "predictions"]
+    assert {path.parent.name for path in first} == set(before[: before.index(stage)])
     assert {path.name for path in first} >= {"model.safetensors", "heard.safetensors", "tested.safetensors"}
     kept_audio = load_checkpoint(out / "seed-0" / "fold-0" / "audio").front_end.__class__
 
@@ -522,6 +527,105 @@ def test_a_recogniser_hears_the_tested_dialogues_alone_and_a_turn_without_a_word
     assert "the corpus has no transcripts to count errors against" in (out / "report.md").read_text()
 
 
+def test_a_recogniser_fills_in_missing_words_in_training_and_tests_and_given_words_stay(
+    whole: Path, talk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A recogniser that hears what was said: filled in, the run is that in which all was given."""
+    heard, said = [], texts_of(talk)
+
+    def transcribe(stretches: Any, name: str, options: Any) -> Transcripts:
+        heard.extend(stretch.audio.stem for stretch in stretches)
+        return Transcripts(tuple(Transcript(said[stretch.audio.stem], ()) for stretch in stretches), {})
+
+    monkeypatch.setattr(transcribed, "transcribe_files", transcribe)
+    settings = {
+        **one_fold(talk, ["s0a", "s1a"]),
+        "transcripts": {"source": {"name": "pocketsphinx"}, "used": "missing"},
+    }
+    for name, missing in (("some", ["d0t0", "d0t4", "d2t1"]), ("all", sorted(said))):
+        heard.clear()
+        out = run(corpus(tmp_path / name, with_cells("text", dict.fromkeys(missing, ""))), tmp_path / f"run-{name}",
+                  **settings)  # fmt: skip
+        assert sorted(heard) == missing, "whoever has words is not listened to"
+        assert checkpoints(out) == checkpoints(whole)
+        assert (out / "predictions.csv").read_bytes() == (whole / "predictions.csv").read_bytes()
+        words = read_json(out / "environment.json")["transcripts"]
+        assert words["n_missing"] == words["n_filled"] == len(missing) and words["word_error_rate"] is None
+        assert (
+            f"pocketsphinx in {len(missing)} of {len(missing)} turns without a text" in (out / "report.md").read_text()
+        )
+
+
+def test_a_turn_that_nothing_is_heard_in_is_scored_and_counted_as_not_filled_in(
+    talk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transcribed, "transcribe_files", lambda stretches, name, options: Transcripts(
+        tuple(Transcript("", ()) if stretch.audio.stem == "d0t0" else Transcript("oh", ()) for stretch in stretches), {}
+    ))  # fmt: skip
+
+    def change(rows: pd.DataFrame) -> pd.DataFrame:
+        rows = with_cells("text", dict.fromkeys(["d0t0", "d0t3"], ""))(rows)
+        return with_cells("file", {"d0t2": ""})(rows)  # a text alone is not listened to either
+
+    filled = {"transcripts": {"source": NO_WORDS, "used": "missing"}}
+    out = run(corpus(tmp_path, change), tmp_path / "run", **one_fold(talk, ["s0a", "s1a"]), **filled)
+    assert len(scores_of(out)) == 8 and np.isfinite(numbers(out)).all()
+    words = read_json(out / "environment.json")["transcripts"]
+    assert (words["n_missing"], words["n_filled"]) == (2, 1)
+    assert "pocketsphinx in 1 of 2 turns without a text" in (out / "report.md").read_text()
+
+
+# Long recordings with a channel a speaker
+
+
+def calls(folder: Path, talk: Path) -> Path:
+    """The dialogues of `talk`, each as one recording: a channel a speaker, who answer each other at once."""
+    folder.mkdir()
+    rows = []
+    for name, turns in read_manifest(talk).groupby("dialogue", sort=False):
+        call = np.zeros((8_000 * 4, 2))
+        for turn in turns.to_dict("records"):
+            sound, _ = soundfile.read(talk.parent / turn["file"])
+            at, channel = 8_000 * (int(turn["turn"]) // 2), int(turn["turn"]) % 2
+            call[at : at + len(sound), channel] = sound
+            rows.append({**turn, "file": f"{name}.wav", "start": at / 8_000, "end": (at + len(sound)) / 8_000}
+                        | {"channel": channel})  # fmt: skip
+        soundfile.write(folder / f"{name}.wav", call, 8_000)
+    pd.DataFrame(rows).drop(columns="corpus").to_csv(folder / "turns.csv", index=False)
+    return folder / "turns.csv"
+
+
+def test_a_run_over_recordings_of_two_channels_equals_the_run_over_a_file_a_turn(
+    whole: Path, talk: Path, tmp_path: Path
+) -> None:
+    table = calls(tmp_path / "calls", talk)
+    prepared = tmp_path / "prepared" / "talk.csv"
+    assert main(["prepare", "csv", "--root", str(table), "--out", str(prepared), "--name", "talk"]) == 0
+    out = run(prepared, tmp_path / "run", **one_fold(talk, ["s0a", "s1a"]))  # audited: turns that cross are no leak
+    assert checkpoints(out) == checkpoints(whole)
+    assert (out / "predictions.csv").read_bytes() == (whole / "predictions.csv").read_bytes()
+
+
+def test_turns_that_cross_on_two_channels_are_no_leak_and_would_be_one_in_their_mean(
+    talk: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = calls(tmp_path / "calls", talk)
+    mean = pd.read_csv(table, keep_default_na=False).drop(columns="channel")
+    mean.to_csv(table.with_name("mean.csv"), index=False)
+    verdicts = {}
+    for name in ("turns", "mean"):
+        path = tmp_path / name / "talk.csv"
+        assert main(["prepare", "csv", "--root", str(table.with_name(f"{name}.csv")), "--out", str(path)]) == 0
+        labelled = read_manifest(path)
+        write_manifest(labelled[labelled["emotion"] != "none"], path)
+        splits = path.with_name("loso.json")
+        assert main(["split", "loso", str(path), "--out", str(splits), "--set", "dev=false"]) == 0
+        capsys.readouterr()
+        code = main(["audit", str(splits), str(path), "--json"])
+        verdicts[name] = (code, json.loads(capsys.readouterr().out)["leaks"])
+    assert verdicts["turns"] == (0, []) and verdicts["mean"][0] == 1 and "segment" in verdicts["mean"][1]
+
+
 def test_six_hundred_turns_are_one_dialogue(tmp_path: Path) -> None:
     rows = [
         {"utterance": f"u{i}", "file": "", "speaker": f"s{i % 2}", "dialogue": "long" if i < 600 else "short"}
@@ -572,11 +676,18 @@ def test_a_class_that_a_fold_cannot_learn_is_scored_all_the_same(talk: Path, tmp
     [
         (with_cells("text", {}), {"modalities.audio": None}, ConfigError, "fusion: belongs to several modalities"),
         (lambda r: r.assign(text=""), NO_AUDIO, CorpusError, "none of 20 turns has a text, the first is d0t0"),
+        (lambda r: r.assign(text=""), NO_AUDIO, CorpusError, rf"of other modalities, or have the words {RECOGNISE}"),
         (lambda r: r.assign(text=""), {}, CorpusError, "fold 0: none of its 8 turns to learn from has text"),
+        (lambda r: r.assign(text=""), {}, CorpusError, rf"fusion=null, or have the words {RECOGNISE}"),
+        (lambda r: r.assign(file=""), {}, CorpusError, "--set fusion=null$"),
+        (
+            with_cells("text", {}), {"transcripts": {**CORRUPTION, "used": "missing"}}, ConfigError,
+            "missing fills words in, and corruption has none.* recogniser as transcripts.source: .*pocketsphinx",
+        ),
         (lambda r: r.assign(file=""), {}, CorpusError, "turns to learn from has audio"),
         (
             lambda r: r.assign(file=""), {**NO_AUDIO, "transcripts": {"source": NO_WORDS, "used": "test"}}, CorpusError,
-            "none of 20 turns has a recording",
+            "none of 20 turns has a recording.*or a recipe of other modalities$",
         ),
         (
             lambda r: r.assign(text=""), {**NO_AUDIO, "transcripts": {"source": NO_WORDS, "used": "test"}}, CorpusError,

@@ -3,8 +3,11 @@
 import json
 import logging
 import shutil
+import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -21,6 +24,7 @@ from affectra.features.word_vector_frames import WordVectorFrames
 from affectra.files import read_json, write_json
 from affectra.models.recognizer import Recognizer, load_checkpoint, save_checkpoint
 from affectra.specification import Specification
+from affectra.text.hub import is_reachable
 from affectra.text.word_vectors import WordVectors, write_word_vectors
 
 TEXTS = ["I don't know what you mean!", "Oh!", "", "Größe, Zażółć and supercalifragilisticexpialidocious <laughter>..."]
@@ -315,6 +319,60 @@ def test_what_is_no_encoder_is_refused_by_name(bert: str, damaged: Path) -> None
     torch.save(weights, damaged / "pytorch_model.bin")
     with pytest.raises(ConfigError, match="neither a directory nor a hub name with a model in safetensors"):
         TransformerText(model=str(damaged))
+
+
+NOBODY = "http://127.0.0.1:9"  # the port of a service that throws all away, and is nowhere on
+
+
+def without_a_hub(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", NOBODY)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+
+def cached(folder: str, cache: Path, without: str = "") -> None:
+    """A model as huggingface_hub keeps one of the name tiny/bert."""
+    place = cache / "models--tiny--bert"
+    shutil.copytree(folder, place / "snapshots" / "0", ignore=shutil.ignore_patterns(without))
+    (place / "refs").mkdir()
+    (place / "refs" / "main").write_text("0")
+
+
+def test_without_a_hub_a_model_that_is_not_at_hand_is_refused_at_once_in_one_line(
+    bert: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    without_a_hub(monkeypatch, tmp_path)
+    cached(bert, tmp_path, without="model.safetensors")  # as a download that was cut off leaves it
+    for model in ("google-bert/bert-base-cased", "tiny/bert"):
+        begun = time.monotonic()
+        with pytest.raises(ConfigError) as caught:
+            TransformerText(model=model)
+        message = str(caught.value)
+        assert time.monotonic() - begun < 5, "a retry alone takes longer"
+        assert message.startswith(f"transformer-text: '{model}' ") and "\n" not in message
+        assert all(part in message for part in ("not in the cache", f"{NOBODY} cannot be reached", "local directory"))
+    assert not caplog.records
+
+
+def test_a_model_that_is_in_the_cache_is_read_without_asking_the_hub(
+    bert: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_a_hub(monkeypatch, tmp_path)
+    monkeypatch.setattr("affectra.text.hub.urlopen", None)
+    cached(bert, tmp_path)
+    torch.testing.assert_close(
+        TransformerText(model="tiny/bert").frames("so"), TransformerText(model=bert).frames("so")
+    )
+
+
+def test_a_hub_is_reachable_when_it_answers_whatever_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:  # which knows no method: 501
+        thread = Thread(target=server.handle_request)
+        thread.start()
+        assert is_reachable(f"http://127.0.0.1:{server.server_port}")
+        thread.join()
+    assert not is_reachable(NOBODY)
 
 
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -153,8 +153,8 @@ def prepare(
     Parameters
     ----------
     corpus
-        Name of a known corpus; csv (a table with file, speaker, emotion); folder (one sub-folder a class); audformat (a
-        database); emobox (its JSON lines).
+        Name of a known corpus; csv (a table with file, speaker, emotion; rows with a channel get a file of that channel
+        beside the manifest); folder (one sub-folder a class); audformat (a database); emobox (its JSON lines).
     root
         Folder of the audio; for csv and emobox also the table itself.
     out
@@ -179,6 +179,8 @@ def prepare(
     if audio is not None and corpus not in ("csv", "emobox"):
         raise ConfigError(f"--audio belongs to csv and emobox; the audio of {corpus} lies below --root")
     options = {"root": audio, "speaker_pattern": speaker_pattern, "name": name}
+    if corpus == "csv":
+        options["channel_folder"] = out if format_ == "audformat" else out.parent
     given = {option: value for option, value in options.items() if value is not None}
     opened = _read(corpus, root, {**given, **parse_assignments(settings)})
     if format_ == "audformat":

@@ -23,6 +23,7 @@ from affectra.features import FRONT_ENDS
 from affectra.files import write_json
 from affectra.model_calibration import calibrate
 from affectra.model_card import model_card
+from affectra.models.dialogue_folds import dialogue_folders
 from affectra.models.recognizer import Recognizer, checkpoint_folders, load_networks
 from affectra.numpy_front_ends import numpy_front_end
 from affectra.onnx_recognizer import AUXILIARY, EMBEDDING, FRAMES, GRAPH, LENGTHS, PROBABILITIES, OnnxRecognizer
@@ -66,6 +67,11 @@ def export(
         raise ConfigError(f"{source}: one fold cannot be calibrated on several runs; give its run, {_run_of(source)}")
     recognizers = [network for folder in checkpoint_folders(source) for network in load_networks(folder)]
     if not recognizers:
+        if any(dialogue_folders(source)):
+            raise CheckpointError(
+                f"{source}: a model of conversations, which is not exported; give the run itself to `affectra predict "
+                "--dialogue` or, in Python, affectra.conversation.load"
+            )
         raise CheckpointError(f"{source}: no finished fold here; expected seed-*/fold-*/{FILE} or {FILE}")
     specification = _specification(recognizers, source, licence)
     with _folder(out) as folder:

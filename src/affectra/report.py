@@ -155,6 +155,9 @@ def _material(run: Run) -> list[str]:
         where = "in tests and in training" if words["used"] == "always" else "in tests; training read the corpus's own"
         rate = words["word_error_rate"]
         errors = "the corpus has no transcripts to count errors against"
+        if words["used"] == "missing":
+            where = f"in {words['n_filled']} of {words['n_missing']} turns without a text, in tests and in training"
+            errors = "the other turns' words are the corpus's own, so there are no errors to count"
         if rate is not None:
             errors = f"word error rate {rate:.3f} over {words['n_words']} words of the turns that are scored"
         lines.append(f"Words: by {words['source']}{f' ({options})' if options else ''} {where}; {errors}.")

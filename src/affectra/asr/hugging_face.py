@@ -14,6 +14,7 @@ import numpy.typing as npt
 from affectra.asr.words import Transcript, Word
 from affectra.audio import quality_flags, to_mono
 from affectra.errors import ConfigError, require_extra
+from affectra.text.hub import read_model
 
 _VERSION = "1"  # raise it when the same samples would give other words
 _SHORTEST_S = 0.1  # ours: shorter samples are filled up with zeros, since convolutions want 25 ms and more
@@ -89,29 +90,14 @@ def _load(model: str) -> Any:
     """The model and what feeds it, as a pipeline of transformers."""
     torch, transformers = importlib.import_module("torch"), importlib.import_module("transformers")
     try:
-        config = transformers.AutoConfig.from_pretrained(model, trust_remote_code=False)
-        if type(config) in transformers.MODEL_FOR_CTC_MAPPING:
-            loader = transformers.AutoModelForCTC
-        elif type(config) in transformers.MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING:
-            loader = transformers.AutoModelForSpeechSeq2Seq
-        else:
-            raise ConfigError(
-                f"hugging-face: {model} is a {config.model_type}; expected one like wav2vec 2.0 or Whisper"
-            )
-        feature_extractor = transformers.AutoFeatureExtractor.from_pretrained(model, trust_remote_code=False)
-        tokenizer = transformers.AutoTokenizer.from_pretrained(model, trust_remote_code=False)
-        with _quiet():
-            network, found = loader.from_pretrained(
-                model, config=config, use_safetensors=True, trust_remote_code=False, dtype=torch.float32,
-                output_loading_info=True,
-            )  # fmt: skip
+        network, feature_extractor, tokenizer, missing = read_model(model, lambda is_local: _read(model, is_local))
     except (OSError, ValueError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ConfigError(
             f"hugging-face: {model!r} is neither a directory nor a hub name with a recogniser in safetensors that can "
             f"be read here: {reason}"
         ) from error
-    if missing := sorted(name for name in found["missing_keys"] if not name.endswith(_UNUSED)):
+    if missing:
         raise ConfigError(
             f"hugging-face: {model} lacks {len(missing)} of its weights, such as {missing[0]}; expected a model that "
             "was fine-tuned to recognise words"
@@ -121,6 +107,27 @@ def _load(model: str) -> Any:
         return transformers.AutomaticSpeechRecognitionPipeline(
             model=network.eval(), feature_extractor=feature_extractor, tokenizer=tokenizer, device=device
         )
+
+
+def _read(model: str, is_local: bool) -> tuple[Any, Any, Any, list[str]]:
+    """The network, what feeds it, its units, and the weights that it lacks; the hub is asked unless `is_local`."""
+    torch, transformers = importlib.import_module("torch"), importlib.import_module("transformers")
+    given: dict[str, Any] = {"local_files_only": is_local, "trust_remote_code": False}
+    config = transformers.AutoConfig.from_pretrained(model, **given)
+    if type(config) in transformers.MODEL_FOR_CTC_MAPPING:
+        loader = transformers.AutoModelForCTC
+    elif type(config) in transformers.MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING:
+        loader = transformers.AutoModelForSpeechSeq2Seq
+    else:
+        raise ConfigError(f"hugging-face: {model} is a {config.model_type}; expected one like wav2vec 2.0 or Whisper")
+    feature_extractor = transformers.AutoFeatureExtractor.from_pretrained(model, **given)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(model, **given)
+    with _quiet():
+        network, found = loader.from_pretrained(
+            model, config=config, use_safetensors=True, dtype=torch.float32, output_loading_info=True, **given
+        )
+    missing = sorted(name for name in found["missing_keys"] if not name.endswith(_UNUSED))
+    return network, feature_extractor, tokenizer, missing
 
 
 @contextmanager

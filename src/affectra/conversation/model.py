@@ -13,7 +13,7 @@ from affectra.calibration.scaling import Calibration
 from affectra.conversation.hearing import HeardTurn, hear, unheard
 from affectra.conversation.turns import Conversation, Turn
 from affectra.conversation.words import Words, find_words
-from affectra.errors import AudioError, CheckpointError
+from affectra.errors import AudioError, CheckpointError, ConfigError
 from affectra.models.dialogue_folds import DialogueNetworks, TurnAnswer, dialogue_folders
 from affectra.models.recognizer import checkpoint_folders
 from affectra.models.turns import Dialogue
@@ -98,26 +98,34 @@ class DialogueModel:
         words: Words | None = None,
         classes: Sequence[str] = (),
         abstain: bool = True,
+        live: bool = False,
         complain: Callable[[str], object] | None = None,
         progress: Callable[[], object] = lambda: None,
     ) -> Iterator[TurnPrediction]:
         """Recognise each turn of a conversation, in order.
 
-        A causal model answers each turn before the next one is read, any other at the end. A turn that cannot be read
-        is not answered unless it has words; it stays in the conversation as one that lacks the modality, as in
-        training.
+        A turn that cannot be read is not answered unless it has words; it stays in the conversation as one that lacks
+        the modality, as in training.
 
         Args:
             conversation: the turns.
             words: of turns without a transcript; default `find_words()`.
             classes: offer these alone; default all.
             abstain: answer "unknown" where there is nothing to hear or to read, or the model is not sure enough.
+            live: answer each turn before the next one is read, which a causal model can. All that was said before is
+                gone through anew for each; the answers are those of all turns at once, the default.
             complain: told of each turn that cannot be read; default: the error is raised.
             progress: called after each turn that was heard.
 
         Raises:
             AudioError: a turn cannot be read, and nobody is to be told.
+            ConfigError: a model that hears what follows is to answer live.
         """
+        if live and not self.is_causal:
+            raise ConfigError(
+                f"model {self.name}: hears the turns that follow, so it cannot answer live; leave live out, or train "
+                "one with causal: true in the options of its context and fusion"
+            )
         words = (words or find_words()) if "text" in self.modalities else None
         offered = self.offered(classes)
         outputs: Outputs = [{name: {} for name in self.modalities} for _ in self.folds]
@@ -129,10 +137,10 @@ class DialogueModel:
                 found = replace(found, samples=None)  # they may go
             heard.append(found)
             progress()
-            if self.is_causal and found is not None:
+            if live and found is not None:
                 answers = self._answers(conversation.turns[: k + 1], outputs)
                 yield self._predicted(turn, found, answers.get(str(k)), offered, abstain)
-        if self.is_causal:
+        if live:
             return
         answers = self._answers(conversation.turns, outputs)
         for k, (turn, found) in enumerate(zip(conversation.turns, heard, strict=True)):

@@ -5,11 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from affectra.corpora.channels import parse_channel
 from affectra.corpora.tables import TABLE_SUFFIXES, read_records
 from affectra.errors import ConfigError
 from affectra.registry import unknown_name
-
-SIDES = {"left": 0, "right": 1}
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,8 @@ def read_conversations(
     Columns, all of them optional but a file or text: file (relative to the table), start and end (s), speaker, text,
     channel (a number from 0 on, left or right), turn (a number; orders the turns), dialogue (several conversations in
     one table; a row without one stands for itself). Without turn numbers the turns of one recording are in the order
-    in which they start, and those of several recordings as the table has them. Others are passed over.
+    in which they start, and those of several recordings as the table has them. Others are passed over. A single row
+    may lack both file and text.
 
     Args:
         table: the file.
@@ -65,21 +65,25 @@ def read_conversations(
 
     Raises:
         CorpusError: no table, or one without rows.
-        ConfigError: a row that cannot be, or a recording or speaker that no row is of.
+        ConfigError: a row that cannot be, a recording or speaker that no row is of, or nothing to hear or to read.
     """
     channels = channels or {}
     rows: dict[str, list[tuple[int | None, Turn]]] = {}
-    used, speakers = False, set()
+    has_material, used, speakers = False, False, set()
     for line, record in read_records(table):
         place = f"{table}:{line}"
         if isinstance(record, str):
             raise ConfigError(f"{place}: {record}")
         number, turn = _turn(record, place, table.parent, recording, channels)
+        has_material = has_material or turn.file is not None or "text" in record
         used = used or turn.file == recording
         speakers.add(record.get("speaker", ""))
         name = record.get("dialogue", "")
         alone = "dialogue" in record and not name
         rows.setdefault(f"row {line}" if alone else name, []).append((number, turn))
+    if not has_material:
+        raise ConfigError(f"{table}: no row names a file, and there is no column text; expected one of the two, or one "
+                          "recording beside the table")  # fmt: skip
     if recording is not None and not used:
         raise ConfigError(f"{recording}: every row of {table} names a file of its own; leave one of the two out")
     for speaker in channels:
@@ -95,9 +99,6 @@ def _turn(
     """A row's turn, and its number where it has one."""
     named, text = record.get("file", ""), record.get("text", "")
     file = folder / named if named else recording
-    if file is None and not text:
-        raise ConfigError(f"{place}: names no file and has no text; expected a column file, or one recording beside "
-                          "the table")  # fmt: skip
     start, end = _seconds(record, "start", place), _seconds(record, "end", place)
     if end is not None and end <= (start or 0.0):
         raise ConfigError(f"{place}: ends at {end:g} s and starts at {start or 0.0:g} s; expected a later end")
@@ -147,8 +148,8 @@ def _number(cell: str, place: str) -> int:
 
 
 def _channel(cell: str, place: str) -> int:
-    channel = SIDES.get(cell.lower(), int(cell) if cell.isdecimal() else -1)
-    if channel < 0:
+    channel = parse_channel(cell)
+    if channel is None:
         raise ConfigError(f"{place}: channel is {cell!r}, expected left, right or a number from 0 on")
     return channel
 

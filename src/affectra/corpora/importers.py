@@ -1,11 +1,13 @@
 """Anybody's own corpus: a table of files, speakers and emotions, or one folder a class."""
 
 import math
+import os
 import re
 from collections import Counter
 from pathlib import Path, PurePosixPath
 
 from affectra.audio import AUDIO_SUFFIXES
+from affectra.corpora.channels import ChannelFiles, nowhere_to_write, parse_channel
 from affectra.corpora.tables import Record, find_table, read_records
 from affectra.corpora.tree import Fault, Row, condense, find_recording, is_media, list_files
 from affectra.corpora.utterance import (
@@ -56,19 +58,26 @@ def normalize_emotion(word: str) -> str:
     return EMOTION_OF.get(plain, plain)
 
 
-def read_csv(place: str | Path, root: str | Path | None = None, name: str | None = None) -> Corpus:
+def read_csv(
+    place: str | Path, root: str | Path | None = None, name: str | None = None, channel_folder: Path | None = None
+) -> Corpus:
     """Read a corpus described by a table (.csv, .tsv or .jsonl) with `file`, `emotion` and, if known, `speaker`.
 
     Any other column of the manifest is taken too. An utterance without a name gets its file's stem, or as much of its
     path as makes it unique. Rows that cannot be used are faults; so are columns that no manifest has and unknown words.
 
+    A row with a `channel` (a number from 0 on, left or right) is of that channel of its recording alone, which is
+    written as a mono file; the corpus's root is then a folder above all its files. Where the table says nothing of
+    dialogues, the rows with a channel of one recording are one: its speakers talk with each other.
+
     Args:
         place: the table, or a folder with one table in it.
         root: folder that `file` is relative to; default: the table's.
         name: the corpus's name; default: the table's stem.
+        channel_folder: where the files of single channels go; None refuses a table that names channels.
 
     Raises:
-        CorpusError: no table, a column missing, or no row that can be used.
+        CorpusError: no table, a column missing, no row that can be used, or channels that have nowhere to go.
     """
     table = find_table(Path(place))
     root = Path(root) if root is not None else table.parent
@@ -80,22 +89,36 @@ def read_csv(place: str | Path, root: str | Path | None = None, name: str | None
             raise CorpusError(
                 f"{table}: the column {column!r} is missing; expected file, speaker, emotion, found {found}"
             )
+    if channel_folder is None and any(not isinstance(record, str) and record.get("channel") for _, record in records):
+        raise nowhere_to_write(table)
+    channels = ChannelFiles(root, channel_folder or root)
     name = name or table.stem
     rows: list[Row] = []
     faults: list[Fault] = []
     for line, record in records:
-        row = record if isinstance(record, str) else _row(record, root)
+        row = record if isinstance(record, str) else _row(record, channels)
         if isinstance(row, str):
             faults.append((_place(table, line, record), f"{row}; left out"))
         else:
             rows.append(row)
     if not rows:
         raise CorpusError(f"{table}: none of {len(records)} rows can be used; {condense(faults)[0]}")
-    for column in sorted(columns - set(COLUMNS)):
+    for column in sorted(columns - {*COLUMNS, "channel"}):
         faults.append((table.name, f"{unknown_name('column', column, COLUMNS)}; ignored"))
     if "corpus" in columns:
         faults.append((table.name, f"column 'corpus' ignored; all utterances belong to {name!r}"))
-    return corpus_from_rows(name, root, rows, faults, str(table))
+    return corpus_from_rows(name, _shared_root(rows), rows, faults, str(table))
+
+
+def _shared_root(rows: list[Row]) -> Path:
+    """The folder that the files of all rows are relative to from here on; before, each is to its own `root`."""
+    roots = {row["root"] for row in rows}
+    if len(roots) == 1:
+        return Path(roots.pop())
+    shared = Path(os.path.commonpath([root.resolve() for root in roots]))
+    for row in rows:
+        row["file"] = (row["root"].resolve() / row["file"]).relative_to(shared).as_posix()
+    return shared
 
 
 def _place(table: Path, line: int, record: Record) -> str:
@@ -104,8 +127,9 @@ def _place(table: Path, line: int, record: Record) -> str:
     return f"{table.name}:{line}" + (f" ({file})" if file else "")
 
 
-def _row(record: dict[str, str], root: Path) -> Row | str:
-    """A manifest row with the file as it is on disk, or why there is none."""
+def _row(record: dict[str, str], channels: ChannelFiles) -> Row | str:
+    """A manifest row with the file as it is on disk and the folder `root` that it is in, or why there is none."""
+    root = channels.root
     row: Row = {column: cell for column, cell in record.items() if column in COLUMNS and column != "corpus"}
     named = row["file"].replace("\\", "/") if row.get("file") else ""
     if not named:
@@ -127,7 +151,20 @@ def _row(record: dict[str, str], root: Path) -> Row | str:
     start, end = row.get("start") or 0.0, row.get("end")
     if start < 0 or (isinstance(end, float) and end <= start):
         return f"from {start} to {end} s is no stretch of time"
-    return {**row, "file": found, "emotion": normalize_emotion(row.get("emotion", ""))}
+    row |= {"file": found, "root": root, "emotion": normalize_emotion(row.get("emotion", ""))}
+    return _of_channel(row, record["channel"], channels) if record.get("channel") else row
+
+
+def _of_channel(row: Row, cell: str, channels: ChannelFiles) -> Row | str:
+    """The row with the file of its channel, or why there is none."""
+    channel = parse_channel(cell)
+    if channel is None:
+        return f"channel is {cell!r}, expected left, right or a number from 0 on"
+    found = channels.find(row["file"], channel)
+    if isinstance(found, str):
+        return found
+    conversation = str(PurePosixPath(row["file"]).with_suffix(""))
+    return {"dialogue": conversation, **row, "file": str(found), "root": channels.folder}
 
 
 def _number(text: str) -> float | None:

@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from affectra.corpora import find_corpus, read_corpus
+from affectra.corpora.channels import nowhere_to_write
 from affectra.corpora.utterance import Corpus, read_manifest, write_manifest
 from affectra.errors import CorpusError
 from affectra.files import read_json, write_json
@@ -49,6 +50,8 @@ def open_corpus(source: str) -> Corpus:
 
 
 def _from_manifest(path: Path, name: str) -> Corpus:
+    if path.suffix == ".csv" and _has_channels(path):
+        raise nowhere_to_write(path)
     manifest = read_manifest(path, name)
     root = find_root(path, manifest)
     if root is None:
@@ -59,6 +62,12 @@ def _from_manifest(path: Path, name: str) -> Corpus:
         )
     beside = {table.name[len(path.stem) + 1 : -4]: table for table in sorted(path.parent.glob(f"{path.stem}.*.csv"))}
     return Corpus(name, root, manifest, tables={kind: _read_table(table) for kind, table in beside.items()})
+
+
+def _has_channels(path: Path) -> bool:
+    """Whether this is no manifest, but a table of turns that names channels of recordings."""
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        return "channel" in (column.strip(' "\n').lower() for column in file.readline().split(","))
 
 
 def _read_table(path: Path) -> pd.DataFrame:

@@ -14,6 +14,7 @@ from torch.nn.functional import pad
 
 from affectra.errors import ConfigError, require_extra
 from affectra.files import write_json
+from affectra.text.hub import read_model
 
 WEIGHTS_ELSEWHERE = "affectra.json"  # beside a configuration whose weights the checkpoint has
 UNUSED = "pooler"  # of the whole text, trained for something else
@@ -130,35 +131,42 @@ class TransformerText(nn.Module):
 
 def _load(model: str, fine_tune: bool) -> tuple[Any, Any]:
     """Tokenizer and encoder; the encoder without weights where they come from a checkpoint."""
-    from transformers import AutoConfig, AutoModel, AutoTokenizer
-
     is_ours = (Path(model) / WEIGHTS_ELSEWHERE).is_file()
     if is_ours and not fine_tune:
         raise ConfigError(f"transformer-text: the weights of {model} are in its checkpoint; needs fine_tune: true")
     try:
-        config = AutoConfig.from_pretrained(model, trust_remote_code=False)
-        if config.is_encoder_decoder or not hasattr(config, "num_hidden_layers"):
-            raise ConfigError(f"transformer-text: {model} is a {config.model_type}; expected an encoder such as BERT")
-        tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=False)
-        if is_ours:
-            return tokenizer, _without_pooler(AutoModel.from_config(config))  # type: ignore[no-untyped-call]
-        with _quiet():
-            encoder, found = AutoModel.from_pretrained(
-                model, config=config, use_safetensors=True, trust_remote_code=False, dtype=torch.float32,
-                output_loading_info=True,
-            )  # fmt: skip
+        tokenizer, encoder, missing = read_model(
+            model, lambda is_local: _read(model, is_local, with_weights=not is_ours)
+        )
     except (OSError, ValueError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ConfigError(
             f"transformer-text: {model!r} is neither a directory nor a hub name with a model in safetensors that can "
             f"be read here: {reason}"
         ) from error
-    missing = sorted(name for name in found["missing_keys"] if not name.startswith(UNUSED))
     if missing:
         raise ConfigError(f"transformer-text: {model} lacks {len(missing)} of its weights, such as {missing[0]}")
     if not tokenizer.num_special_tokens_to_add():
         raise ConfigError(f"transformer-text: {model} puts no marks around a text; expected an encoder such as BERT")
     return tokenizer, _without_pooler(encoder)
+
+
+def _read(model: str, is_local: bool, *, with_weights: bool) -> tuple[Any, Any, list[str]]:
+    """Tokenizer, encoder, and the weights that it lacks of those asked for; the hub is asked unless `is_local`."""
+    from transformers import AutoConfig, AutoModel, AutoTokenizer
+
+    given: dict[str, Any] = {"local_files_only": is_local, "trust_remote_code": False}
+    config = AutoConfig.from_pretrained(model, **given)
+    if config.is_encoder_decoder or not hasattr(config, "num_hidden_layers"):
+        raise ConfigError(f"transformer-text: {model} is a {config.model_type}; expected an encoder such as BERT")
+    tokenizer = AutoTokenizer.from_pretrained(model, **given)
+    if not with_weights:
+        return tokenizer, AutoModel.from_config(config), []  # type: ignore[no-untyped-call]
+    with _quiet():
+        encoder, found = AutoModel.from_pretrained(
+            model, config=config, use_safetensors=True, dtype=torch.float32, output_loading_info=True, **given
+        )
+    return tokenizer, encoder, sorted(name for name in found["missing_keys"] if not name.startswith(UNUSED))
 
 
 @contextmanager

@@ -1,10 +1,10 @@
 """Runs over dialogues: turns by modality, their context, and the modalities together."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
+import pandas as pd
 
 from affectra.calibration import write_calibration
 from affectra.corpora.utterance import Corpus, join_manifests
@@ -25,7 +25,7 @@ from affectra.units.dialogue_jobs import MODALITIES, prepare, recipe_of, specifi
 from affectra.units.heard_turns import spoken_turns
 from affectra.units.material import COLUMN, modality_of
 from affectra.units.planned import Plan
-from affectra.units.transcribed import check_transcripts, is_recognised
+from affectra.units.transcribed import MISSING, check_transcripts, is_recognised
 
 __all__ = ["check", "check_fit", "facts", "finish", "label", "outline", "prepare", "score", "so_far", "summary_line"]
 
@@ -64,24 +64,34 @@ def check(recipe: DialogueRecipe) -> None:
 def label(corpora: Sequence[Corpus], recipe: DialogueRecipe) -> LabelledUtterances:
     """The turns with a class that have at least one of the modalities; the others of their dialogues give context."""
     manifest = join_manifests([corpus.manifest for corpus in corpora])
-    usable = np.zeros(len(manifest), bool)
-    for name in recipe.modalities:
-        usable |= (manifest[_column(recipe, name)] != "").to_numpy()
-    wanted = " or ".join({"file": "recording", "text": "text"}[_column(recipe, name)] for name in recipe.modalities)
+    columns = list(dict.fromkeys(column for name in recipe.modalities for column in _columns(recipe, name)))
+    usable = (manifest[columns] != "").any(axis=1)
+    wanted = " or ".join({"file": "recording", "text": "text"}[column] for column in columns)
     if not usable.any():
         first = manifest["utterance"].iloc[0]
         raise CorpusError(
             f"{manifest['corpus'].iloc[0]}: none of {len(manifest)} turns has a {wanted}, the first is {first}; give a "
-            "corpus that has, or a recipe of other modalities"
+            f"corpus that has, or a recipe of other modalities{_remedy(recipe.modalities, manifest)}"
         )
     labelled = map_labels(manifest[usable], recipe.task, recipe.only)
     n_others = len(manifest) - int(usable.sum())
     return replace(labelled, excluded={**({f"without {wanted}": n_others} if n_others else {}), **labelled.excluded})
 
 
-def _column(recipe: DialogueRecipe, modality: str) -> str:
-    """The column that says whether a turn has a modality: words that are recognised come from the recording."""
-    return "file" if modality == "text" and is_recognised(recipe.transcripts) else COLUMN[modality]
+def _columns(recipe: DialogueRecipe, modality: str) -> list[str]:
+    """Columns of which one gives a turn a modality: words that are recognised come from the recording."""
+    if modality != "text" or recipe.transcripts is None or not is_recognised(recipe.transcripts):
+        return [COLUMN[modality]]
+    return ["text", "file"] if recipe.transcripts.used == MISSING else ["file"]
+
+
+def _remedy(modalities: Collection[str], turns: pd.DataFrame) -> str:
+    """What else helps turns that lack these modalities: words can be recognised where there are recordings."""
+    if "text" not in modalities or not (turns["file"] != "").any():
+        return ""
+    return (
+        f", or have the words recognised with --set 'transcripts={{source: {{name: pocketsphinx}}, used: {MISSING}}}'"
+    )
 
 
 def check_fit(plan: Plan) -> None:
@@ -94,15 +104,16 @@ def check_fit(plan: Plan) -> None:
     recipe, turns = recipe_of(plan), spoken_turns(plan)
     for name, part in recipe.modalities.items():
         check_network(Recognizer(specification(plan, part)).network, part.training)
-        is_always = recipe.transcripts is not None and recipe.transcripts.used == "always"
-        column = _column(recipe, name) if is_always else COLUMN[name]
-        having = set(turns.loc[turns[column] != "", "key"])
+        as_given = recipe.transcripts is None or recipe.transcripts.used == "test"
+        columns = [COLUMN[name]] if as_given else _columns(recipe, name)
+        having = set(turns.loc[(turns[columns] != "").any(axis=1), "key"])
         for k, fold in enumerate(plan.data.splits.folds):
             if not having.intersection(fold.train):
                 raise CorpusError(
                     f"fold {k}: none of its {len(fold.train)} turns to learn from has {name} (the first is "
-                    f"{fold.train[0]}); fill the manifest's column {column}, or leave {name} out with "
+                    f"{fold.train[0]}); fill the manifest's column {' or '.join(columns)}, or leave {name} out with "
                     f"--set modalities.{name}=null --set fusion=null"
+                    + _remedy([name], turns[turns["key"].isin(set(fold.train))])
                 )
 
 

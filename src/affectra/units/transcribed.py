@@ -1,4 +1,4 @@
-"""Transcripts of a recogniser, or corrupted ones, in place of the corpus's own."""
+"""Transcripts of a recogniser, or corrupted ones, in place of the corpus's own or where it has none."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -16,6 +16,7 @@ from affectra.registry import check_options, unknown_name
 from affectra.units.material import stretches_of
 
 CORRUPTION = "corruption"
+MISSING = "missing"
 
 
 class Said(NamedTuple):
@@ -33,6 +34,11 @@ class Said(NamedTuple):
 def check_transcripts(transcripts: Transcripts) -> None:
     """Raise a `ConfigError` for an unknown recogniser or option."""
     name, options = transcripts.source.name, transcripts.source.options
+    if name == CORRUPTION and transcripts.used == MISSING:
+        raise ConfigError(
+            f"transcripts.used: {MISSING} fills words in, and {name} has none for a turn without a text; name a "
+            f"recogniser as transcripts.source: {', '.join(RECOGNIZERS)}"
+        )
     if name == CORRUPTION:
         check_options(name, Corruption, options)
         Corruption(**options)
@@ -56,8 +62,9 @@ def transcribe_turns(
 ) -> tuple[list[Said], dict[str, Any]]:
     """The turns of each fold with other words, and how far these are from the corpus's own.
 
-    A recogniser hears the turns that have a recording; the others have no words then. What corruption puts in is drawn
-    from the transcripts that a fold learns from, so nothing that is tested is seen in training.
+    A recogniser hears the turns that have a recording; the others have no words then, or keep theirs where it hears
+    those without a text alone. What corruption puts in is drawn from the transcripts that a fold learns from, so
+    nothing that is tested is seen in training.
 
     Args:
         corpora: where the recordings lie.
@@ -68,9 +75,14 @@ def transcribe_turns(
 
     Returns:
         The turns of each fold, and for environment.json: source, options, used, and of the turns that are scored
-        word_error_rate (None where the corpus has no transcripts of them) and n_words.
+        word_error_rate (None where the corpus has no transcripts of them) and n_words; where only missing texts are
+        filled in also n_missing, turns without a text, and n_filled, those that have words now.
     """
     name, is_always = transcripts.source.name, transcripts.used == "always"
+    fact: dict[str, Any] = {"source": name, "options": dict(transcripts.source.options), "used": transcripts.used}
+    if transcripts.used == MISSING:
+        filled, counts = _fill_in(corpora, turns, transcripts, say)
+        return [Said(filled, filled)] * len(folds), {**fact, **counts}
     read = [turns if is_always else _of_tested_dialogues(turns, [fold]) for fold in folds]
     if is_recognised(transcripts):
         found = _recognize(corpora, turns if is_always else _of_tested_dialogues(turns, folds), transcripts, say)
@@ -81,11 +93,21 @@ def transcribe_turns(
     rate = errors.rate if errors.n_reference else None
     said = f"word error rate {rate:.3f}" if rate is not None else "no reference to count errors against"
     say(f"transcripts by {name}: {said} over {errors.n_reference} words of the turns that are scored")
-    fact = {
-        "source": name, "options": dict(transcripts.source.options), "used": transcripts.used,
-        "word_error_rate": rate, "n_words": errors.n_reference,
-    }  # fmt: skip
+    fact |= {"word_error_rate": rate, "n_words": errors.n_reference}
     return [Said(rows if is_always else turns, rows) for rows in written], fact
+
+
+def _fill_in(
+    corpora: tuple[Corpus, ...], turns: pd.DataFrame, transcripts: Transcripts, say: Callable[[str], None]
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """All turns, those without a text with the recogniser's words; no errors to count, for they have no reference."""
+    missing = turns[~turns["has_text"]]
+    found = _recognize(corpora, missing, transcripts, say)
+    filled = turns.copy()
+    filled.loc[found.index, ["text", "has_text"]] = found
+    n_filled = int((found["text"] != "").sum())
+    say(f"transcripts by {transcripts.source.name}: words in {n_filled} of {len(missing)} turns without a text")
+    return filled, {"word_error_rate": None, "n_words": 0, "n_missing": len(missing), "n_filled": n_filled}
 
 
 def _of_tested_dialogues(turns: pd.DataFrame, folds: Sequence[Fold]) -> pd.DataFrame:
