@@ -23,6 +23,7 @@ from affectra.speech_track import SpeechTrack
 from affectra.torch_recognizer import TorchRecognizer
 
 RATE = 16_000
+LENGTHS = (2, 4, 8, 16)  # utterances
 WINDOWINGS = {
     "whole": Windowing(3600.0, 3600.0, 3600.0),
     "10 s every 5 s": Windowing(10.0, 10.0, 5.0),
@@ -40,11 +41,11 @@ def chains(predictions: pd.DataFrame, length: int, most: int, rng: np.random.Gen
 
 
 def main() -> None:
-    """Print UA of each corpus and length, by how the chain is cut."""
+    """Print UA of each corpus and length, over all folds, by how the chain is cut."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
     parser.add_argument("--corpus", action="append", required=True)
-    parser.add_argument("--chains", type=int, default=60)
+    parser.add_argument("--chains", type=int, default=60, help="of a length and fold, at most")
     options = parser.parse_args()
     corpora = {corpus.name: corpus for corpus in map(open_corpus, options.corpus)}
     manifest = join_manifests([corpus.manifest for corpus in corpora.values()])
@@ -54,25 +55,21 @@ def main() -> None:
         for key, row in zip(utterance_keys(manifest), manifest.itertuples(), strict=True)
     }
     predictions = pd.read_csv(options.run / "predictions.csv", dtype={"speaker": str})
-    classes = sorted(predictions["truth"].unique())
-    print(f"| corpus | utterances | chains | median s | {' | '.join(WINDOWINGS)} |\n|{'---|' * (4 + len(WINDOWINGS))}")
+    answers: dict[tuple[str, int], list[tuple[float, str, list[str]]]] = {}  # (corpus, length) -> (s, truth, answers)
     for (seed, fold, corpus), part in predictions.groupby(["seed", "fold", "corpus"]):
         recognizer = TorchRecognizer([load_checkpoint(options.run / f"seed-{seed}" / f"fold-{fold}")])
-        order = list(recognizer.specification.classes)
-        rng = np.random.default_rng(0)
-        for length in (2, 4, 8, 16):
-            chosen = chains(part, length, options.chains, rng)
-            if {emotion for _, emotion in chosen} != set(classes):
-                continue
-            sounds = [np.concatenate([read(files[key], RATE).samples for key in keys]) for keys, _ in chosen]
-            truth = [emotion for _, emotion in chosen]
-            found = []
-            for windowing in WINDOWINGS.values():
-                heard = [hear(recognizer, [sound], SpeechTrack(RATE), windowing).probabilities for sound in sounds]
-                found.append(unweighted_average_recall(truth, [order[p.argmax()] for p in heard]))
-            median_s = np.median([len(sound) for sound in sounds]) / RATE
-            cells = " | ".join(f"{ua:.3f}" for ua in found)
-            print(f"| {corpus} | {length} | {len(chosen)} | {median_s:.0f} | {cells} |", flush=True)
+        classes = recognizer.specification.classes
+        for length in LENGTHS:
+            for keys, emotion in chains(part, length, options.chains, np.random.default_rng(0)):
+                sound = np.concatenate([read(files[key], RATE).samples for key in keys])
+                heard = [hear(recognizer, [sound], SpeechTrack(RATE), cut) for cut in WINDOWINGS.values()]
+                said = [classes[one.probabilities.argmax()] for one in heard]
+                answers.setdefault((str(corpus), length), []).append((len(sound) / RATE, emotion, said))
+    print(f"| corpus | utterances | chains | median s | {' | '.join(WINDOWINGS)} |\n|{'---|' * (4 + len(WINDOWINGS))}")
+    for (corpus, length), rows in sorted(answers.items()):
+        seconds, truth, said = zip(*rows, strict=True)
+        cells = " | ".join(f"{unweighted_average_recall(truth, one):.3f}" for one in zip(*said, strict=True))
+        print(f"| {corpus} | {length} | {len(rows)} | {np.median(seconds):.0f} | {cells} |")
 
 
 if __name__ == "__main__":
