@@ -581,6 +581,30 @@ def test_turns_on_channels_are_of_one_dialogue_unless_the_table_says_another(tmp
     assert list(rows["dialogue"]) == ["x", "x", ""]
 
 
+def test_turns_on_channels_are_numbered_as_they_begin_unless_the_table_numbers_any(tmp_path: Path) -> None:
+    record(tmp_path / "day" / "call.wav")
+    rows = read_csv(write_table(tmp_path / "t.csv", CALL[::-1]), channel_folder=tmp_path / "out").manifest
+    assert list(rows["turn"]) == [3, 2, 1]
+    own = [{**row, "turn": turn} for row, turn in zip(CALL, ("7", "", "5"), strict=True)]
+    rows = read_csv(write_table(tmp_path / "t.csv", own), channel_folder=tmp_path / "out").manifest
+    assert [None if np.isnan(turn) else turn for turn in rows["turn"]] == [7, None, 5]
+
+
+def test_a_file_that_has_the_name_of_a_channel_is_not_overwritten(tmp_path: Path) -> None:
+    record(tmp_path / "day" / "call.wav")
+    mine = record(tmp_path / "day" / "call.channel-0.flac", 1)
+    before = mine.read_bytes()
+    table = write_table(tmp_path / "t.csv", CALL)
+    with pytest.raises(
+        CorpusError, match=r"call\.channel-0\.flac: is there already and is not channel 0 of .*wav"
+    ):
+        read_csv(table, channel_folder=tmp_path)
+    assert mine.read_bytes() == before
+    mine.unlink()
+    for _ in range(2):  # the second time they are there and are the same
+        read_csv(table, channel_folder=tmp_path)
+
+
 def test_rows_with_and_without_a_channel_are_found_wherever_the_manifest_lies(tmp_path: Path) -> None:
     record(tmp_path / "mine" / "day" / "call.wav")
     record(tmp_path / "mine" / "alone.wav", 1)

@@ -389,8 +389,8 @@ def test_a_training_part_belongs_to_models_with_epochs_alone() -> None:
 # --- own recordings
 
 
-@pytest.mark.parametrize("seconds", [0.05, 0.7, 5.0, 32.9])
-def test_a_recording_up_to_half_a_minute_is_recognised_as_one_utterance(model_dir: Path, seconds: float) -> None:
+@pytest.mark.parametrize("seconds", [0.05, 0.7, 6.0])
+def test_a_recording_up_to_six_seconds_is_recognised_as_one_utterance(model_dir: Path, seconds: float) -> None:
     samples = noise(seconds)
     answer = load(model_dir)(samples, 16_000)
     recognizer = load_checkpoint(model_dir)
@@ -399,12 +399,13 @@ def test_a_recording_up_to_half_a_minute_is_recognised_as_one_utterance(model_di
     assert (answer.start, answer.end) == (0.0, pytest.approx(seconds))
 
 
-def test_a_long_recording_is_the_mean_of_its_half_minutes_by_their_length(model_dir: Path) -> None:
-    samples = noise(140.5)
+def test_a_long_recording_is_the_mean_of_its_windows(model_dir: Path) -> None:
+    samples = noise(13.8)
     recognizer = load_checkpoint(model_dir)
-    cuts = np.split(samples, [second * 16_000 for second in (30, 60, 90, 120)])
+    begins = [*np.arange(0, 10.6, 1.5), 10.8]
+    cuts = [samples[round(16_000 * begin) :][:48_000] for begin in begins]
     rows = [recognizer.recognize(recognizer.front_end.frames(torch.from_numpy(c)).numpy()).probabilities for c in cuts]
-    expected = np.average(rows, axis=0, weights=[30, 30, 30, 30, 20.5])
+    expected = np.average(rows, axis=0, weights=[1.0] * (len(begins) - 1) + [0.2])
     assert np.abs(np.array(rows) - expected).max() > 1e-3, "they differ"
     assert list(load(model_dir)(samples, 16_000).scores.values()) == pytest.approx(expected, abs=1e-9)
 

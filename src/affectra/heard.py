@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -23,7 +24,7 @@ class Windowing(NamedTuple):
     shift_s: float
 
 
-# Ours (docs/experiments.md). One vector of a minute of speech and pauses is unlike that of an utterance.
+# Ours (docs/models.md). One vector of a minute of speech and pauses is unlike that of an utterance.
 OF_VECTORS = Windowing(6.0, 3.0, 1.5)
 # A network over segments cuts what it hears itself; this bounds its memory.
 OF_SEGMENTS = Windowing(30.0, 30.0, 20.0)
@@ -67,14 +68,16 @@ class Heard:
 
     Attributes:
         probabilities: (class,), not calibrated.
-        embedding: (feature,).
+        embeddings: (window, feature).
+        weights: (window,), how much each counts.
         sides: probability of each auxiliary task.
         duration_s: of the sound.
         flags: what the samples themselves tell: too_short, no_speech.
     """
 
     probabilities: npt.NDArray[np.float64]
-    embedding: npt.NDArray[np.float32]
+    embeddings: npt.NDArray[np.float32]
+    weights: npt.NDArray[np.float64]
     sides: dict[str, float]
     duration_s: float
     flags: tuple[str, ...]
@@ -102,25 +105,25 @@ def hear(recognizer: Recognizes, pieces: Iterable[Array], track: TracksSpeech | 
         spans.append((begin, end))
         if track is not None:
             track.feed(samples[n_tracked - begin :])
-            n_tracked = end
+        n_tracked = end
     if track is not None:
         track.finish()
-    shares = [1.0 if track is None else track.share(*span) for span in spans]
-    lengths_s = [(end - begin) / rate for begin, end in spans]
-    duration_s = spans[-1][1] / rate
-    spoken = [share * length for share, length in zip(shares, lengths_s, strict=True)]
-    weights = spoken if sum(spoken) else lengths_s  # what is said counts, not the pauses between
-    # Windows overlap: as much of the sound as of them is speech.
-    flags = length_flags(duration_s, duration_s * sum(spoken) / sum(lengths_s))
+    duration_s = n_tracked / rate
+    shares = np.array([1.0 if track is None else track.share(*span) for span in spans])
+    # What is said counts, not the pauses between, and a last window as much as it is late.
+    news = np.array([1.0, *((end - before) / (windowing.shift_s * rate) for (_, before), (_, end) in pairwise(spans))])
+    weights = shares * news if shares.any() else news
+    spoken = 1.0 if track is None else track.share(0, n_tracked)
     return Heard(
         probabilities=np.average([output.probabilities for output in outputs], axis=0, weights=weights),
-        embedding=np.average([output.embedding for output in outputs], axis=0, weights=weights),
+        embeddings=np.stack([output.embedding for output in outputs]),
+        weights=weights,
         sides={
             name: float(np.average([output.auxiliary[name] for output in outputs], weights=weights))
             for name in outputs[0].auxiliary
         },
         duration_s=duration_s,
-        flags=flags,
+        flags=length_flags(duration_s, duration_s * spoken),
     )
 
 
@@ -128,7 +131,8 @@ def heard_window(window: Window, output: UtteranceOutput, sample_rate: int) -> H
     """What was heard in a window by itself."""
     duration_s = len(window.samples) / sample_rate
     flags = length_flags(duration_s, duration_s * window.speech_share)
-    return Heard(output.probabilities, output.embedding, dict(output.auxiliary), duration_s, flags)
+    sides = dict(output.auxiliary)
+    return Heard(output.probabilities, output.embedding[None], np.ones(1), sides, duration_s, flags)
 
 
 def windows(pieces: Iterable[Array], whole: int, length: int, shift: int) -> Iterator[tuple[int, Array]]:

@@ -206,7 +206,8 @@ class Model:
 
     def _calibrated(self, heard: Heard) -> npt.NDArray[np.float64]:
         """Calibrated probabilities (class,) of a sound, of anyone's voice."""
-        return calibrated(self.calibration, heard.probabilities, heard.embedding, self.name)
+        distance = distance_of(self.calibration, heard.embeddings, heard.weights, self.name)
+        return calibrated(self.calibration, heard.probabilities, distance, self.name)
 
     def _prediction(
         self, heard: Heard, start: float, flags: Sequence[str], offered: Sequence[str], abstain: bool
@@ -217,7 +218,7 @@ class Model:
         offers = scores_of(scores, self.classes, offered)
         emotion = max(offers, key=offers.__getitem__)
         found = {*flags, *heard.flags}
-        if self.calibration.is_out_of_domain(heard.embedding):
+        if self.calibration.is_out_of_domain(heard.embeddings, heard.weights):
             found.add("out_of_domain")
         unknown = abstain and (bool(found & NOTHING_TO_HEAR) or self.calibration.abstains(offers[emotion]))
         dimensions = {name: self._dimension(name, heard.sides) for name in DIMENSIONS}
@@ -247,26 +248,40 @@ class Model:
         return offered_classes(classes, self.classes, self.name)
 
 
+def distance_of(
+    calibration: Calibration,
+    embeddings: npt.NDArray[np.float32],
+    weights: npt.NDArray[np.float64] | None,
+    name: str,
+) -> float:
+    """How far a sound is from what a model was trained on; arguments as of `Calibration.distance`.
+
+    Raises:
+        CheckpointError: the calibration is another model's, which is told by `name`.
+    """
+    space = calibration.space
+    if space is not None and space.means.shape[1] != embeddings.shape[-1]:
+        raise CheckpointError(f"model {name}: its calibration.json belongs to another model; export it again")
+    return calibration.distance(embeddings, weights)
+
+
 def calibrated(
-    calibration: Calibration, probabilities: npt.NDArray[np.float64], embedding: npt.NDArray[np.float32], name: str
+    calibration: Calibration, probabilities: npt.NDArray[np.float64], distance: float, name: str
 ) -> npt.NDArray[np.float64]:
     """Calibrated probabilities (class,) of what a model said.
 
     Args:
         calibration: the model's.
         probabilities: (class,).
-        embedding: (feature,).
+        distance: as of `distance_of`.
         name: the model's, for messages.
 
     Raises:
-        CheckpointError: they are no numbers, or the calibration is another model's.
+        CheckpointError: they are no numbers.
     """
     if not np.isfinite(probabilities).all():
         raise CheckpointError(f"model {name}: its scores are no numbers; the weights are damaged")
-    space = calibration.space
-    if space is not None and space.means.shape[1] != len(embedding):
-        raise CheckpointError(f"model {name}: its calibration.json belongs to another model; export it again")
-    return calibration.apply(probabilities, calibration.distance(embedding))
+    return calibration.apply(probabilities, distance)
 
 
 def scores_of(

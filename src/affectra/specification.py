@@ -154,6 +154,8 @@ def read_specification(folder: Path) -> Specification:
             raise CheckpointError(f"{path}: written by another version of Affectra ({content['affectra']})")
         del content["affectra"]
         content["classes"], content["auxiliary"] = tuple(content["classes"]), tuple(content.get("auxiliary", ()))
+        if content.get("loudness") is not None:
+            content["loudness"] = float(content["loudness"])
         if content["segments"] is not None:
             SegmentPlan.model_validate(content["segments"])
         specification = Specification(**content)

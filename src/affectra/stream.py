@@ -24,8 +24,9 @@ class Stream:
     """Recognises a sound that is still going on.
 
     Window k ends at k times `SHIFT_S` and is at most `WINDOW_S` long, so the first ones are shorter; each is recognised
-    on its own, as a recording would be. What is left at the end gives one more window if it is `LEAST_REST_S` or longer
-    or if there is no other. How the sound is cut into blocks changes nothing.
+    on its own, as a recording would be, but for what tells speech, which remembers. What is left at the end gives one
+    more window if it is `LEAST_REST_S` or longer or if there is no other. How the sound is cut into blocks changes
+    nothing.
 
     Args:
         model: what recognises.
@@ -108,7 +109,7 @@ class Stream:
         rate, source_rate = self._model.sample_rate, self._sample_rate
         first, last = (round(position * source_rate / rate) for position in (begin, end))
         flags = quality_flags(self._source.cut(first, max(last, first + 1)), source_rate)
-        samples, share = self._heard.cut(begin, end), self._speech_share(begin, end, is_last)
+        samples, share = self._heard.cut(begin, end).copy(), self._speech_share(begin, end, is_last)
         self._answered = end
         keep = max(0, end - self._length)  # the last window may end anywhere after this one
         self._heard.forget(keep)

@@ -103,10 +103,19 @@ class Calibration:
         """Whether an answer with this calibrated confidence had better not be given."""
         return self.abstain_below is not None and confidence < self.abstain_below
 
-    def distance(self, embedding: npt.ArrayLike) -> float:
-        """How far an utterance's embedding (feature,) is from training; 1, as if in training, where it is not known."""
-        return 1.0 if self.space is None else float(self.space.distance(embedding))
+    def distance(self, embeddings: npt.ArrayLike, weights: npt.ArrayLike | None = None) -> float:
+        """How far a sound is from training; 1, as if in training, where it is not known.
 
-    def is_out_of_domain(self, embedding: npt.ArrayLike) -> bool:
-        """Whether an utterance's embedding (feature,) is unlike what the model was trained on; False if unknown."""
-        return self.space is not None and self.space.is_far(embedding)
+        Args:
+            embeddings: (feature,), or (window, feature): the mean of their distances, since the mean of embeddings is
+                nearer than any of them.
+            weights: (window,).
+        """
+        if self.space is None:
+            return 1.0
+        distances = np.atleast_1d(self.space.distance(embeddings))
+        return float(np.average(distances, weights=None if weights is None else np.asarray(weights, np.float64)))
+
+    def is_out_of_domain(self, embeddings: npt.ArrayLike, weights: npt.ArrayLike | None = None) -> bool:
+        """Whether a sound is unlike what the model was trained on, False if unknown; arguments as of `distance`."""
+        return self.space is not None and not self.distance(embeddings, weights) <= self.space.threshold

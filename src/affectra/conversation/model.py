@@ -23,6 +23,7 @@ from affectra.predict import (
     Prediction,
     as_row,
     calibrated,
+    distance_of,
     folder_of,
     offered_classes,
     scores_of,
@@ -188,7 +189,8 @@ class DialogueModel:
         if answer is None:  # nothing to go by: every class is as good, and "unknown" is all that can be said
             scores = dict.fromkeys(offered, 1 / len(offered))
         else:
-            probabilities = calibrated(self.calibration, answer.probabilities, answer.embedding, self.name)
+            distance = distance_of(self.calibration, answer.embedding, None, self.name)
+            probabilities = calibrated(self.calibration, answer.probabilities, distance, self.name)
             scores = scores_of(probabilities, self.classes, offered)
             if self.calibration.is_out_of_domain(answer.embedding):
                 flags.add("out_of_domain")

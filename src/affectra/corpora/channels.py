@@ -20,10 +20,11 @@ def parse_channel(cell: str) -> int | None:
     """The channel that a table's cell names, counted from 0 on; None if it names none.
 
     Example:
-        >>> parse_channel("Right"), parse_channel("2"), parse_channel("middle")
-        (1, 2, None)
+        >>> parse_channel("Right"), parse_channel("2"), parse_channel("1.0"), parse_channel("middle")
+        (1, 2, 1, None)
     """
-    return SIDES.get(cell.lower(), int(cell) if cell.isdecimal() else None)
+    number = cell.removesuffix(".0")  # as tables with gaps write it
+    return SIDES.get(cell.lower(), int(number) if number.isdecimal() else None)
 
 
 def nowhere_to_write(table: Path) -> CorpusError:
@@ -88,19 +89,37 @@ def write_channel(source: Path, channel: int, target: Path) -> str:
 
     Raises:
         AudioError: the recording cannot be read, or has no such channel.
-        CorpusError: it cannot be written.
+        CorpusError: it cannot be written, or another recording has its name.
     """
     sample_rate = probe(source).sample_rate
 
     def samples() -> Blocks:
         return Blocks(source, sample_rate, _BLOCK_S, allow_truncated=False, channel=channel)
 
-    if all(_is_held(block) for block in samples()):
+    is_held = all(_is_held(block) for block in samples())
+    suffix = ".flac" if is_held else ".wav"
+    path = target.with_name(target.name + suffix)
+    if path.exists():
+        if not _is_same(path, sample_rate, samples()):
+            raise CorpusError(f"{path}: is there already and is not channel {channel} of {source}; move it away")
+        return suffix
+    if is_held:
         whole = ((block * _STEPS).astype(np.int32) << 8 for block in samples())
-        _write_blocks(target.with_name(f"{target.name}.flac"), whole, sample_rate, "FLAC", "PCM_24")
-        return ".flac"
-    _write_blocks(target.with_name(f"{target.name}.wav"), samples(), sample_rate, "RF64", "FLOAT")  # also beyond 4 GiB
-    return ".wav"
+        _write_blocks(path, whole, sample_rate, "FLAC", "PCM_24")
+    else:
+        _write_blocks(path, samples(), sample_rate, "RF64", "FLOAT")  # also beyond 4 GiB
+    return suffix
+
+
+def _is_same(path: Path, sample_rate: int, blocks: Iterable[np.ndarray]) -> bool:
+    """Whether a file has these samples and no others."""
+    try:
+        with soundfile.SoundFile(path) as file:
+            if (file.samplerate, file.channels) != (sample_rate, 1):
+                return False
+            return all(np.array_equal(file.read(len(b), "float32"), b) for b in blocks) and not len(file.read(1))
+    except soundfile.SoundFileError:
+        return False
 
 
 def _is_held(block: np.ndarray) -> bool:

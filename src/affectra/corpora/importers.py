@@ -101,6 +101,7 @@ def read_csv(
             faults.append((_place(table, line, record), f"{row}; left out"))
         else:
             rows.append(row)
+    _number_turns(rows)
     if not rows:
         raise CorpusError(f"{table}: none of {len(records)} rows can be used; {condense(faults)[0]}")
     for column in sorted(columns - {*COLUMNS, "channel"}):
@@ -108,6 +109,21 @@ def read_csv(
     if "corpus" in columns:
         faults.append((table.name, f"column 'corpus' ignored; all utterances belong to {name!r}"))
     return corpus_from_rows(name, _shared_root(rows), rows, faults, str(table))
+
+
+def _number_turns(rows: list[Row]) -> None:
+    """Number the turns of recordings with a channel a speaker by when they start, unless the table numbers any.
+
+    Their files, one a channel, no longer tell in which order they were spoken.
+    """
+    by_channel = [row for row in rows if row.pop("is_channel", False)]
+    if any(row.get("turn", "") != "" for row in by_channel):
+        return
+    n_turns: Counter[str] = Counter()
+    for row in sorted(by_channel, key=lambda row: row.get("start") or 0.0):
+        if row["dialogue"]:
+            n_turns[row["dialogue"]] += 1
+            row["turn"] = n_turns[row["dialogue"]]
 
 
 def _shared_root(rows: list[Row]) -> Path:
@@ -164,7 +180,7 @@ def _of_channel(row: Row, cell: str, channels: ChannelFiles) -> Row | str:
     if isinstance(found, str):
         return found
     conversation = str(PurePosixPath(row["file"]).with_suffix(""))
-    return {"dialogue": conversation, **row, "file": str(found), "root": channels.folder}
+    return {"dialogue": conversation, **row, "is_channel": True, "file": str(found), "root": channels.folder}
 
 
 def _number(text: str) -> float | None:

@@ -17,7 +17,7 @@ class Limits:
         audio_s: length of a recording.
         decode_s: to decode it; what takes longer is stopped.
         work_s: for all of it, from when its turn comes; what takes longer is given up.
-        n_workers: recordings worked on at a time; as many windows of live streams besides.
+        n_workers: recordings worked on at a time; as many runs over windows of live streams besides.
         n_waiting: recordings that wait for a worker; the next one is told to come again.
         n_streams: live streams at a time.
         stream_s: length of a live stream, both of its audio and by the clock.

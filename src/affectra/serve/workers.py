@@ -122,6 +122,7 @@ class Workers(Generic[Item, Result]):
                 wanted.append(job)
         try:
             results = self._do([job.item for job in wanted]) if wanted else []
+            assert len(results) == len(wanted), "a result for each item"
         except BaseException as raised:  # whatever it is, it belongs to whoever waits
             results = [raised] * len(wanted)
         for job, result in zip(wanted, results, strict=True):

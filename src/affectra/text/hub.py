@@ -23,16 +23,18 @@ def read_model(model: str, read: Callable[[bool], T]) -> T:
     """
     try:
         return read(True)
-    except (OSError, ValueError):
+    except (OSError, ValueError) as error:
         if Path(model).is_dir():
             raise
+        here = error
     from huggingface_hub import constants
 
     if constants.HF_HUB_OFFLINE or not is_reachable(constants.ENDPOINT):
+        reason = (str(here) or type(here).__name__).splitlines()[0]
         raise OSError(
-            f"it is not in the cache, {constants.HF_HUB_CACHE}, and {constants.ENDPOINT} cannot be reached; run once "
-            "with a network, or give a local directory instead of the name"
-        )
+            f"it is not in the cache, {constants.HF_HUB_CACHE}, or not whole ({reason}), and {constants.ENDPOINT} "
+            "cannot be reached; run once with a network, or give a local directory instead of the name"
+        ) from here
     return read(False)
 
 

@@ -42,6 +42,11 @@ def check(recipe: Recipe) -> None:
     FRONT_ENDS.check_options(recipe.front_end.name, recipe.front_end.options)
     MODELS.check_options(recipe.model.name, recipe.model.options, also=("n_features", "n_classes"))
     check_fitting(recipe.model.name, recipe.training)
+    if modality_of(recipe.front_end) == "text" and (recipe.loudness is not None or recipe.augmentation is not None):
+        raise ConfigError(
+            f"front end {recipe.front_end.name!r} reads text, which has no loudness and no augmented copies; leave "
+            "loudness and augmentation out"
+        )
     _check_stages(recipe)
     if recipe.task not in TASKS:
         raise ConfigError(unknown_name("task", recipe.task, TASKS))
