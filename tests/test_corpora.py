@@ -595,9 +595,7 @@ def test_a_file_that_has_the_name_of_a_channel_is_not_overwritten(tmp_path: Path
     mine = record(tmp_path / "day" / "call.channel-0.flac", 1)
     before = mine.read_bytes()
     table = write_table(tmp_path / "t.csv", CALL)
-    with pytest.raises(
-        CorpusError, match=r"call\.channel-0\.flac: is there already and is not channel 0 of .*wav"
-    ):
+    with pytest.raises(CorpusError, match=r"call\.channel-0\.flac: is there already and is not channel 0 of .*wav"):
         read_csv(table, channel_folder=tmp_path)
     assert mine.read_bytes() == before
     mine.unlink()
