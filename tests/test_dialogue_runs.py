@@ -146,6 +146,15 @@ def whole(talk: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run(talk, tmp_path_factory.mktemp("whole") / "run", **one_fold(talk, ["s0a", "s1a"]))
 
 
+def test_turns_are_recognised_in_the_classes_of_the_task_and_no_others(whole: Path) -> None:
+    """Fault 5 of the released code: its networks of turns know 8 and 7 classes, the task 4."""
+    classes = read_json(whole / "scores.json")["classes"]
+    for modality in ("audio", "text"):
+        recognizer = load_checkpoint(whole / "seed-0" / "fold-0" / modality)
+        assert list(recognizer.specification.classes) == classes
+        assert any(parameter.shape == (len(classes),) for parameter in recognizer.network.parameters()), "its biases"
+
+
 # Which turns a part hears
 
 

@@ -96,6 +96,18 @@ def test_a_step_against_the_gradient_of_leaf_lowers_the_loss() -> None:
         assert loss() < before
 
 
+def test_a_recording_of_34_seconds_is_like_any_other() -> None:
+    """Fault 7 of the released code: it pads to 34 s, and what is as long has no value at all."""
+    front_end, model, samples = LearnedLeaf(hop_s=0.030), cnn(), noise(34 * 16_000 + 480)
+    scores = []
+    for n_samples in (34 * 16_000 - 480, 34 * 16_000, 34 * 16_000 + 480):
+        frames = front_end.frames(samples[:n_samples])
+        with torch.inference_mode():
+            scores.append(model(front_end(frames[None]), torch.tensor([len(frames)])).scores)
+    assert torch.isfinite(torch.cat(scores)).all()
+    torch.testing.assert_close(scores[1].expand(2, -1), torch.cat([scores[0], scores[2]]), atol=0.02, rtol=0)
+
+
 @pytest.mark.parametrize("n_time", [1, 2, 3, 7, 8, 9, 37])
 def test_padding_never_changes_a_score(n_time: int) -> None:
     model, x = cnn(), torch.randn(1, 40, n_time)
