@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from affectra import __version__
 from affectra.errors import AffectraError
+from affectra.files import cache_dir
 
 app = App(
     name="affectra",
@@ -26,6 +28,8 @@ Settings = Annotated[list[str], Parameter(name="--set", negative="", help="key=v
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code: 0 done, 1 a part failed, 2 a user's mistake, 130 interrupted."""
+    # Matplotlib keeps a list of fonts: in Affectra's cache, so that a command writes nowhere else unasked.
+    os.environ.setdefault("MPLCONFIGDIR", str(cache_dir() / "matplotlib"))
     try:
         result = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:

@@ -35,7 +35,7 @@ class PocketSphinx:
     sample_rate = 16_000
 
     def __init__(self) -> None:
-        require_extra("pocketsphinx", "asr", "the recogniser pocketsphinx")
+        require_extra("pocketsphinx", "asr", "the recogniser pocketsphinx (Python 3.11 and 3.13)")
         self._recognizing: Any = None
         self._aligning: Any = None
 
