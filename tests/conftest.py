@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 # One thread a process: two processes run the suite, and threads that wait for a busy core are ten times slower.
-os.environ["OMP_NUM_THREADS"] = "1"
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest

@@ -87,6 +87,20 @@ def complete(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     return {**{p.name: p.default for p in parameters if p.default is not p.empty}, **options}
 
 
+def assert_same_frames(name: str, options: Mapping[str, Any], found: np.ndarray, expected: np.ndarray) -> None:
+    """Equal but for rounding.
+
+    A transform errs by a share of the strongest bin of its frame, whichever instructions a processor has for it. The
+    logarithm of a bin far below the strongest one makes any such error large, so bins are compared before it.
+    """
+    assert found.dtype == np.float32 and found.shape == expected.shape
+    if name == "log-mel" or (name, options.get("compression")) == ("spectrogram", "log"):
+        found, expected = np.exp(found.astype(np.float64)), np.exp(expected.astype(np.float64))
+        assert (np.abs(found - expected) <= 1e-5 * expected.max(axis=1, keepdims=True)).all()
+    else:
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-3 if name == "mfcc" else 1e-4)
+
+
 # --- frames without torch
 
 
@@ -100,9 +114,8 @@ def test_frames_of_numpy_are_those_of_torch(name: str, options: dict[str, Any]) 
     for attribute in ("sample_rate", "n_features", "window_length", "hop_length"):
         assert getattr(by_numpy, attribute) == getattr(by_torch, attribute)
     for samples in sounds().values():
-        frames = by_numpy.frames(samples)
-        assert frames.dtype == np.float32
-        np.testing.assert_allclose(frames, by_torch.frames(torch.from_numpy(samples)), atol=1e-4)
+        expected = by_torch.frames(torch.from_numpy(samples)).numpy()
+        assert_same_frames(name, options, by_numpy.frames(samples), expected)
 
 
 def test_frames_of_real_speech_are_equal(data_dir: Path) -> None:
@@ -110,7 +123,8 @@ def test_frames_of_real_speech_are_equal(data_dir: Path) -> None:
     samples = read(recording, 16_000).samples
     for name, options in GIVEN:
         by_torch, by_numpy = FRONT_ENDS.build(name, options), numpy_front_end(name, complete(name, options))
-        np.testing.assert_allclose(by_numpy.frames(samples), by_torch.frames(torch.from_numpy(samples)), 1e-4, 1e-4)
+        expected = by_torch.frames(torch.from_numpy(samples)).numpy()
+        assert_same_frames(name, options, by_numpy.frames(samples), expected)
 
 
 @pytest.mark.parametrize("feature_set", ["eGeMAPSv02"])
