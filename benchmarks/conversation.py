@@ -22,7 +22,7 @@ import torch
 from affectra.config import load_recipe
 from affectra.plan import plan_run
 from affectra.recipe import DialogueRecipe
-from affectra.training import dialogue_fold
+from affectra.training import dialogue_fold, head, shared_stage
 from affectra.training.dialogue_fold import DialogueFoldJob
 from affectra.units.dialogue_jobs import prepare
 
@@ -93,14 +93,15 @@ def _costs(run: Callable[[], None]) -> Costs:
         "train_head": lambda job: job.name,
         "embed_turns": lambda *called: f"turns on their own, {called[-1].parent.name}",
     }
-    kept = {name: getattr(dialogue_fold, name) for name in stages}
+    homes = {"train_once": shared_stage, "train_head": head, "embed_turns": dialogue_fold}
+    kept = {name: getattr(homes[name], name) for name in stages}
     for name, name_of in stages.items():
-        setattr(dialogue_fold, name, timed(kept[name], name_of))
+        setattr(homes[name], name, timed(kept[name], name_of))
     try:
         run()
     finally:
         for name, work in kept.items():
-            setattr(dialogue_fold, name, work)
+            setattr(homes[name], name, work)
     return {name: (seconds, mebibytes) for name, (seconds, mebibytes) in found.items()}
 
 

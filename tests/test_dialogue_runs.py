@@ -35,7 +35,7 @@ from affectra.protocols import PROTOCOLS, apply_protocol
 from affectra.protocols.folds import Fold
 from affectra.run import execute
 from affectra.statistics import exchange_test
-from affectra.training import dialogue_fold
+from affectra.training import dialogue_fold, head
 from affectra.units import transcribed
 from affectra.units.dialogue_jobs import prepare
 from affectra.units.heard_turns import heard_dialogues, spoken_turns
@@ -312,8 +312,8 @@ def test_the_dev_part_is_watched_as_it_is_heard_and_on_its_own_turns_alone(
 ) -> None:
     """Its dialogues are torn: their other speaker is learnt from, gives context, and is not counted."""
     jobs = []
-    train_head = dialogue_fold.train_head
-    monkeypatch.setattr(dialogue_fold, "train_head", lambda job: (jobs.append(job), train_head(job)))
+    train_head = head.train_head
+    monkeypatch.setattr(head, "train_head", lambda job: (jobs.append(job), train_head(job)))
     out = run(talk, tmp_path / "run", **one_fold(talk, ["s0a", "s0b"], dev=["s1b"]))
     split = read_json(out / "seed-0" / "fold-0" / "split.json")
     assert [job.name for job in jobs] == ["audio-context", "text-context", "fusion"]
@@ -344,13 +344,13 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bytes_and_computes_no_embeddi
     def killed(*args: Any) -> None:
         raise KilledError
 
-    train_head = dialogue_fold.train_head
+    train_head = head.train_head
 
     def train(job: Any) -> None:
         killed() if job.name == stage else train_head(job)
 
     with monkeypatch.context() as patch:
-        patch.setattr(dialogue_fold, "train_head", train)
+        patch.setattr(head, "train_head", train)
         if stage == "predictions":
             patch.setattr(dialogue_fold.DialogueFoldJob, "_write_predictions", killed)
         with pytest.raises(KilledError):

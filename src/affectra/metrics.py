@@ -6,7 +6,6 @@ from typing import Any
 import audmetric
 import numpy as np
 import numpy.typing as npt
-from sklearn import metrics as sklearn_metrics
 
 Values = Sequence[Any] | npt.NDArray[Any]
 
@@ -79,6 +78,8 @@ def macro_f1(truth: Values, predicted: Values) -> float:
         0.6666666666666666
     """
     truth, predicted = _pair(truth, predicted)
+    from sklearn import metrics as sklearn_metrics  # late, it takes a second to import
+
     return float(sklearn_metrics.f1_score(truth, predicted, average="macro", zero_division=0.0))
 
 
@@ -93,6 +94,8 @@ def weighted_f1(truth: Values, predicted: Values) -> float:
         0.6428571428571428
     """
     truth, predicted = _pair(truth, predicted)
+    from sklearn import metrics as sklearn_metrics  # late, it takes a second to import
+
     return float(sklearn_metrics.f1_score(truth, predicted, average="weighted", zero_division=0.0))
 
 
@@ -121,6 +124,8 @@ def confusion_matrix(truth: Values, predicted: Values, classes: Sequence[Any] | 
     strange = [value for value in found if value not in labels]
     if strange:
         raise ValueError(f"{strange[0]!r} is not one of the classes: {', '.join(map(str, labels))}")
+    from sklearn import metrics as sklearn_metrics  # late, see `macro_f1`
+
     matrix: npt.NDArray[np.int64] = sklearn_metrics.confusion_matrix(truth, predicted, labels=labels)
     return matrix
 

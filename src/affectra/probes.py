@@ -9,9 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from affectra.metrics import unweighted_average_recall
 from affectra.spaces import read_spaces
@@ -268,6 +265,10 @@ def _read(embeddings: Array, labels: Array, speakers: Array, domain: str, strata
 
 def _classifier() -> Any:
     # Balanced, since the accuracy is: without, a rare value would hide behind a frequent one.
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     return make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=MAX_ITERATIONS))
 
 

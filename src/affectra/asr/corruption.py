@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import poisson
 
 from affectra.asr.words import spoken_words
 from affectra.errors import ConfigError
@@ -136,6 +135,8 @@ class Corruption:
         n_expected = np.full(len(drawn), self.rate * self.insert / stays**2)
         n_expected[-1] *= stays
         is_beside = is_deleted | np.append(is_deleted[1:], False)
+        from scipy.stats import poisson
+
         return np.where(is_beside, 0, poisson.ppf(drawn, n_expected)).astype(np.int64)
 
 

@@ -45,7 +45,8 @@ def find_words(asked: str | None = None) -> Words:
     if asked == NONE:
         return Words("", None, without)
     if asked is None and find_spec(DEFAULT) is None:
-        return Words("", None, f"{without}; for a speech recogniser: pip install 'affectra[asr]' (Python 3.11 and 3.13)")
+        remedy = "for a speech recogniser: pip install 'affectra[asr]' (Python 3.11 and 3.13)"
+        return Words("", None, f"{without}; {remedy}")
     name, _, model = (asked or DEFAULT).partition(":")
     options: dict[str, Any] = {"model": model} if model else {}
     recognizer: Recognizer = RECOGNIZERS.build(name, options)

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 
 from affectra.audio import read
-from affectra.augment import augment
 from affectra.errors import AudioError
 from affectra.features import FRONT_ENDS
 from affectra.features.cache import FrameCache, storage_of
@@ -84,6 +83,8 @@ def extract(
                 recording = read(stretch.audio, module.sample_rate, start_s=stretch.start_s, end_s=stretch.end_s)
                 samples = recording.samples
                 if augmentation is not None:
+                    from affectra.augment import augment  # late, SciPy's signal part takes a second to import
+
                     # The number of copies is not in the key: asking for more of them leaves the first ones as they are.
                     key = f"{hashes[stretch.audio]}/{stretch.start_s}/{stretch.end_s}/{copy}"
                     seed = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big")

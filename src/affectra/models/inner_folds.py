@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.model_selection import GroupKFold
 
 from affectra.errors import ConfigError
 
@@ -32,6 +31,8 @@ def inner_folds(
             f"{place} needs two known training speakers or more, found {n_groups - ('' in groups)}"
             f"{' and utterances of unknown ones' * ('' in groups)}; {remedy}"
         )
+    from sklearn.model_selection import GroupKFold
+
     folds = GroupKFold(min(n_folds, n_groups)).split(targets, targets, np.asarray(groups))
     kept = [(train, dev) for train, dev in folds if len(set(targets[train].tolist())) > 1]
     if not kept:

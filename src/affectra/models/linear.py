@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
 from affectra.errors import ConfigError
@@ -199,7 +198,9 @@ class Linear(nn.Module):
 
 def _regress(
     features: npt.NDArray[np.float64], targets: npt.NDArray[np.int64], corpora: npt.NDArray[np.str_], penalty: float
-) -> LogisticRegression:
+) -> Any:
+    from sklearn.linear_model import LogisticRegression
+
     machine = LogisticRegression(C=1 / penalty, max_iter=MAX_ITERATIONS)
     return machine.fit(features, targets, sample_weight=_cell_weights(corpora, targets))
 

@@ -6,7 +6,6 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 import torch
-from sklearn.svm import SVC, LinearSVC
 from torch import Tensor, nn
 
 from affectra.errors import ConfigError
@@ -109,6 +108,8 @@ class Svm(nn.Module):
         return settled
 
     def _machine(self, c: float) -> Any:
+        from sklearn.svm import SVC, LinearSVC
+
         weight = None if self.class_weight == "none" else self.class_weight
         if self.kernel == "linear":  # coordinate descent draws an order: the same one each time
             return LinearSVC(C=c, class_weight=weight, random_state=0, max_iter=MAX_ITERATIONS)
@@ -176,7 +177,7 @@ def _as_tensors(*arrays: npt.NDArray[np.float64]) -> list[Tensor]:
     return [torch.from_numpy(np.ascontiguousarray(array, dtype=np.float64)) for array in arrays]
 
 
-def _pairs(machine: SVC) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def _pairs(machine: Any) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Weight of each support vector in each pair's machine, (pair, support vector), and the pairs' intercepts.
 
     Pairs are (0, 1), (0, 2), ..., (1, 2), ...; above zero is the first class. libsvm keeps K - 1 coefficients a support

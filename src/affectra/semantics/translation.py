@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import binom
 
 from affectra.semantics.csls import ranks
 
@@ -52,5 +51,7 @@ def word_translation(mapped: np.ndarray, target: np.ndarray, pairs: Sequence[tup
     places = ranks(mapped, target, words, truth)
     precision: dict[int, float | None] = {place: float((places <= place).mean()) for place in PLACES}
     # Words are not independent, so this is a guide and no test.
+    from scipy.stats import binom
+
     p_value = float(binom.sf((places == 1).sum() - 1, len(places), chance[1]))
     return Translation(len(places), n, precision, chance, p_value)

@@ -2,67 +2,23 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from affectra.errors import ConfigError
-from affectra.losses import concordance_loss
 from affectra.metrics import concordance_cc
 from affectra.models.frame_network import BLOCK, FILE, FrameNetwork, NetworkPlan, save_network
-from affectra.recipe import ContinuousRecipe, FrameTraining
-from affectra.registry import Registry
+from affectra.recipe import FrameTraining
 from affectra.training.data import EpochBatches
-from affectra.training.module import Scheduled, check_optimizer
+from affectra.training.frame_objectives import FRAME_OBJECTIVES, Concordance
+from affectra.training.module import Scheduled
 from affectra.training.seeds import derive_seed
 from affectra.training.stage import fit, trainer
 from affectra.training.timelines import FrameBatch, PieceDataset, Timeline
-from affectra.training.word_space import size_of
-
-FRAME_OBJECTIVES: Registry = Registry("objective over time")
-
-
-@FRAME_OBJECTIVES.register("concordance")
-class Concordance(nn.Module):
-    """1 - CCC of each dimension over the known frames of a batch, averaged.
-
-    Args:
-        compat: "glam-imperial" adds the losses of the dimensions up with the weights 1, 1/2, 1/3, ... as the released
-            code of Tzirakis et al. 2021 does, where a running mean was meant.
-    """
-
-    def __init__(self, *, compat: Literal["glam-imperial"] | None = None) -> None:
-        super().__init__()
-        self.compat = compat
-
-    def forward(self, predictions: Tensor, labels: Tensor, known: Tensor) -> Tensor:
-        """The loss of (sequence, frame, dimension); what is not known may be anything."""
-        losses = torch.stack(
-            [
-                concordance_loss(predictions[..., k : k + 1], labels[..., k : k + 1], known[..., k])
-                for k in range(labels.shape[-1])
-            ]
-        )
-        if self.compat is None:
-            return losses.mean()
-        return (losses / torch.arange(1, len(losses) + 1, device=losses.device)).sum()
-
-
-def network_plan(recipe: ContinuousRecipe) -> NetworkPlan:
-    """What a recipe builds."""
-    heard = recipe.frames.front_end
-    return NetworkPlan(
-        model=recipe.model.model_dump(),
-        front_end=None if heard is None else heard.model_dump(),
-        normalization=recipe.frames.normalization,
-        length_s=recipe.frames.length_s,
-        n_semantic=0 if recipe.words is None else size_of(recipe.words.vectors),
-        dimensions=tuple(recipe.dimensions),
-    )
 
 
 class FrameTrainingModule(Scheduled):
@@ -120,14 +76,6 @@ class FrameTrainingModule(Scheduled):
             mean = float(np.mean(list(found.values())))
             self.log("dev_loss", 1 - mean)
             self.log("dev_ccc", mean, prog_bar=True)
-
-
-def check_frame_training(plan: FrameTraining) -> None:
-    """Raise a `ConfigError` for a training that could not be, before any corpus is read."""
-    check_optimizer(plan)
-    FRAME_OBJECTIVES.check_options(plan.objective.name, plan.objective.options)
-    if plan.unlabelled_batch_size or plan.freeze or plan.channels_last:
-        raise ConfigError("training: a network over time takes no unlabelled_batch_size, freeze or channels_last")
 
 
 def train_network(

@@ -24,9 +24,8 @@ from affectra.semantics.word_spaces import Speech, WordSpace
 from affectra.traces.delay import find_delay, move_back, shift_back
 from affectra.traces.postprocessing import PostProcessing
 from affectra.traces.table import Trace
-from affectra.training.continuous import network_plan, train_network
 from affectra.training.seeds import derive_seed
-from affectra.training.timelines import RatedUtterance, Timeline, said_frames
+from affectra.training.timelines import RatedUtterance, Timeline, network_plan, said_frames
 from affectra.training.word_space import fit_word_space, known_share
 
 DESCRIPTION = {"name": "log-mel", "options": {}}  # ours: what a delay is searched with, mean and deviation of a frame
@@ -79,6 +78,8 @@ class ContinuousFoldJob:
         embeddings.safetensors (the mean over an utterance's frames), attention.safetensors (of a model that weighs the
         two streams, frame by frame) and, last, predictions.csv.
         """
+        from affectra.training.continuous import train_network  # late, see `fold`
+
         if self.is_done:
             return
         torch.set_num_threads(self.threads)

@@ -21,9 +21,6 @@ from affectra.models.turns import Dialogue, Vectors
 from affectra.recipe import Head, Modality
 from affectra.specification import Specification
 from affectra.training.data import Example, Utterance
-from affectra.training.head import HeadJob, HeardPart, train_head
-from affectra.training.shared_stage import train_once
-from affectra.training.stage import StageJob
 
 
 @dataclass(frozen=True)
@@ -140,6 +137,9 @@ class DialogueFoldJob:
 
     def _recognize(self, modality: ModalityJob) -> "_Found":
         """Train a modality's recogniser, and embed each turn once."""
+        from affectra.training.shared_stage import train_once  # late, see `fold`
+        from affectra.training.stage import StageJob
+
         folder = self.folder / modality.name
         train_once(
             StageJob(
@@ -155,6 +155,8 @@ class DialogueFoldJob:
 
     def _head(self, name: str, modalities: Sequence["_Found"]) -> "_Found":
         """Train a network over dialogues, and what it says of every turn."""
+        from affectra.training.head import HeadJob, HeardPart, train_head  # late, see `fold`
+
         head = self.fusion if name == FUSION else self.context
         assert head is not None
         train, dev, tested = ([turns.embeddings for turns in part] for part in zip(*modalities, strict=True))

@@ -1,4 +1,7 @@
-"""One fold: train, predict the test part, write the fold's folder."""
+"""One fold: train, predict the test part, write the fold's folder.
+
+What trains is imported when a job runs: Lightning takes seconds to import, and a plan needs none of it.
+"""
 
 import math
 import shutil
@@ -13,10 +16,9 @@ import pandas as pd
 import torch
 from safetensors.numpy import save_file
 
-from affectra.errors import AffectraError, ConfigError
+from affectra.errors import AffectraError
 from affectra.features.normalization import Statistics
 from affectra.files import atomic_path, write_json
-from affectra.models import is_fitted_at_once
 from affectra.models.recognizer import Recognizer, load_checkpoint, save_checkpoint
 from affectra.models.vectors import Vectors
 from affectra.recipe import Stage, TrainingPlan
@@ -24,10 +26,7 @@ from affectra.segments import pool_segments
 from affectra.specification import Specification
 from affectra.training.data import UNKNOWN, Example, SegmentDataset, Utterance, group_statistics, test_loader
 from affectra.training.latent import has_latent, write_latent
-from affectra.training.module import check_training
 from affectra.training.objectives import is_of_segments
-from affectra.training.shared_stage import train_once
-from affectra.training.stage import StageJob, train_stage
 
 BATCH = 32  # utterances, or segments where they are heard one by one
 LAST = "train"  # the stage that every recipe with epochs has
@@ -71,6 +70,9 @@ class PretrainingJob:
 
     def run(self) -> None:
         """Train the stages one after the other."""
+        from affectra.training.shared_stage import train_once
+        from affectra.training.stage import StageJob
+
         torch.set_num_threads(self.threads)
         groups = group_statistics(self.specification.normalization, self.examples)
         start = None
@@ -153,6 +155,8 @@ class FoldJob:
         shutil.rmtree(self.folder / "resume", ignore_errors=True)
 
     def _train(self, plan: TrainingPlan, groups: Mapping[str, Statistics]) -> None:
+        from affectra.training.stage import StageJob, train_stage
+
         start = self.start
         own = [(stage.name, self.folder / stage.name, stage.training) for stage in self.stages]
         for name, folder, training in [*own, (LAST, self.folder, plan)]:
@@ -175,22 +179,6 @@ class FoldJob:
             if folder != self.folder:
                 shutil.rmtree(folder / "resume", ignore_errors=True)
             start = folder
-
-
-def check_fitting(model: str, plan: TrainingPlan | None) -> None:
-    """Raise a `ConfigError` unless a model has the training part it needs, and none where it needs none."""
-    if is_fitted_at_once(model):
-        if plan is not None:
-            raise ConfigError(f"training: model {model!r} is fitted at once, without epochs; leave training out")
-        return
-    if plan is None:
-        raise ConfigError(f"training: model {model!r} learns through epochs; say epochs, batch_size, optimizer, ...")
-    if is_of_segments(plan.objective.name):
-        raise ConfigError(
-            f"training: the objective {plan.objective.name} trains no classifier, so nothing could be predicted; "
-            "give it to one of the stages before, and training another one, e.g. cross-entropy"
-        )
-    check_training(plan)
 
 
 def _fit(job: FoldJob, groups: Mapping[str, Statistics]) -> Recognizer:

@@ -3,69 +3,22 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from affectra.errors import ConfigError
 from affectra.metrics import unweighted_average_recall
-from affectra.models.dialogue import DIALOGUE_MODELS
 from affectra.models.dialogue_checkpoint import BATCH, FILE, answer, build_head, save_head
 from affectra.models.turns import Dialogue, TurnBatch, Vectors
 from affectra.recipe import Head, TrainingPlan
-from affectra.registry import Registry
 from affectra.training.data import UNKNOWN
-from affectra.training.module import Scheduled, check_optimizer
+from affectra.training.module import Scheduled
 from affectra.training.seeds import derive_seed
 from affectra.training.stage import fit, trainer
+from affectra.training.turn_objectives import TURN_OBJECTIVES, TurnCrossEntropy
 from affectra.training.turns import DialogueBatches, DialogueDataset
-
-TURN_OBJECTIVES: Registry = Registry("objective over turns")
-
-
-@TURN_OBJECTIVES.register("cross-entropy")
-class TurnCrossEntropy(nn.Module):
-    """Cross-entropy of the turns that have a label.
-
-    Args:
-        counts: (class,), how often each class is learnt from.
-        mean: "turn", over all turns of a batch; "dialogue", over each dialogue's turns and then over dialogues, as the
-            released code of Dutta & Ganapathy 2022 has it.
-        balanced: weigh each class by the inverse of how often it is there.
-        label_smoothing: share of each target that goes to all classes alike.
-    """
-
-    def __init__(
-        self,
-        *,
-        counts: Tensor,
-        mean: Literal["turn", "dialogue"] = "turn",
-        balanced: bool = False,
-        label_smoothing: float = 0.0,
-    ) -> None:
-        super().__init__()
-        if mean not in ("turn", "dialogue") or not 0 <= label_smoothing < 1:
-            raise ConfigError(f"objective: mean is turn or dialogue, 0 <= label_smoothing < 1; found {mean!r} and "
-                              f"{label_smoothing}")  # fmt: skip
-        weights = counts.sum() / (len(counts) * counts.clamp_min(1)) if balanced else torch.ones(len(counts))
-        self.register_buffer("weights", weights.float(), persistent=False)
-        self.weights: Tensor
-        self.mean, self.label_smoothing = mean, label_smoothing
-
-    def forward(self, scores: Tensor, targets: Tensor) -> Tensor:
-        """The loss of scores (dialogue, turn, class) against targets (dialogue, turn)."""
-        known = targets != UNKNOWN
-        each = nn.functional.cross_entropy(
-            scores.flatten(0, 1), targets.flatten(), self.weights, ignore_index=UNKNOWN, reduction="none",
-            label_smoothing=self.label_smoothing,
-        ).view_as(known)  # fmt: skip
-        if self.mean == "turn":
-            return each.sum() / self.weights[targets[known]].sum().clamp_min(1e-12)
-        of_dialogues = each.sum(1) / known.sum(1).clamp_min(1)
-        return of_dialogues[known.any(1)].mean()
 
 
 class HeadTraining(Scheduled):
@@ -148,23 +101,6 @@ class HeadJob:
     sizes: tuple[int, ...]
     train: HeardPart
     dev: HeardPart
-
-
-def check_head(head: Head, n_modalities: int) -> None:
-    """Raise a `ConfigError` for a network or training that could not be, before any corpus is read."""
-    constructor = DIALOGUE_MODELS[head.model.name]
-    DIALOGUE_MODELS.check_options(head.model.name, head.model.options, also=("n_features", "n_classes"))
-    if getattr(constructor, "is_fusion", False) != (n_modalities > 1):
-        wanted = "several modalities" if n_modalities > 1 else "one modality"
-        able = [name for name in DIALOGUE_MODELS
-                if getattr(DIALOGUE_MODELS[name], "is_fusion", False) == (n_modalities > 1)]  # fmt: skip
-        raise ConfigError(f"model {head.model.name!r} is not for {wanted}; choose {' or '.join(able)}")
-    build_head(head, [2] * n_modalities, 2)
-    check_optimizer(head.training)
-    options = head.training.objective.options
-    TURN_OBJECTIVES.build(head.training.objective.name, options, counts=torch.ones(2))
-    if head.training.unlabelled_batch_size or head.training.freeze:
-        raise ConfigError("training: a network over dialogues takes no unlabelled_batch_size and no freeze")
 
 
 def train_head(job: HeadJob) -> None:

@@ -8,47 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from affectra.errors import ConfigError
 from affectra.metrics import unweighted_average_recall
 from affectra.models.recognizer import Recognizer
 from affectra.recipe import Schedule, TrainingPlan
-from affectra.registry import check_options, unknown_name
 from affectra.segments import pool_segments
+from affectra.training.checks import OPTIMIZERS
 from affectra.training.data import UNKNOWN, Batch
-from affectra.training.objectives import OBJECTIVES, Loss, Sizes, hears_unlabelled
-
-OPTIMIZERS = {
-    "adadelta": torch.optim.Adadelta,
-    "adam": torch.optim.Adam,
-    "adamw": torch.optim.AdamW,
-    "sgd": torch.optim.SGD,
-}
-
-
-def check_training(plan: TrainingPlan) -> None:
-    """Raise a `ConfigError` for an unknown optimizer, objective or option, before any corpus is read."""
-    OBJECTIVES.check_options(plan.objective.name, plan.objective.options, also=("sizes",))
-    some = Sizes(2, 2, 2, dict.fromkeys(plan.objective.options.get("domains", ()), 2))
-    OBJECTIVES.build(plan.objective.name, plan.objective.options, sizes=some)
-    if plan.unlabelled_batch_size and not hears_unlabelled(plan.objective.name):
-        raise ConfigError(
-            f"unlabelled_batch_size: found {plan.unlabelled_batch_size}, and objective {plan.objective.name} learns "
-            "nothing from utterances without a label; set it to 0, or choose another objective"
-        )
-    check_optimizer(plan)
-
-
-def check_optimizer(plan: TrainingPlan) -> None:
-    """Raise a `ConfigError` for an unknown optimizer or option."""
-    if plan.optimizer.name not in OPTIMIZERS:
-        raise ConfigError(unknown_name("optimizer", plan.optimizer.name, OPTIMIZERS))
-    constructor: Any = OPTIMIZERS[plan.optimizer.name]
-    label = f"optimizer {plan.optimizer.name!r}"
-    check_options(label, constructor, plan.optimizer.options, also=("params",))
-    try:
-        constructor([nn.Parameter(torch.zeros(1))], **plan.optimizer.options)
-    except (ValueError, TypeError) as error:
-        raise ConfigError(f"{label}: {error}") from error
+from affectra.training.objectives import Loss
 
 
 def learning_rate_factor(schedule: Schedule, epoch: int, n_epochs: int) -> float:

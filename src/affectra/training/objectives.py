@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, get_args
 
+import torch
 from torch import Tensor, nn
 
 from affectra.errors import ConfigError
@@ -12,6 +13,7 @@ from affectra.models.autoencoder import reconstruction_error
 from affectra.models.domain import DOMAINS, DomainHeads, domain_loss
 from affectra.models.layers import ReversalSchedule, reversal_scale
 from affectra.models.recognizer import Recognizer
+from affectra.recipe import Component
 from affectra.registry import Registry, unknown_name
 from affectra.training.data import UNKNOWN, Batch
 
@@ -207,6 +209,33 @@ class Reconstruction(nn.Module):
         """Mean squared error of a batch of segments."""
         del progress
         return Loss(_reconstruct(recognizer, batch)[1], {}, None)
+
+
+def build_objective(
+    component: Component, recognizer: Recognizer, domains: Mapping[str, Mapping[str, int]], batch: Batch
+) -> nn.Module:
+    """An objective with parts of the sizes that a network gives.
+
+    Args:
+        component: name and options.
+        recognizer: whose outputs it reads.
+        domains: domain -> value -> index, of the domains that it asks for.
+        batch: an example or more, to see the sizes of what the network gives.
+    """
+    recognizer.eval()
+    with torch.no_grad():
+        if is_of_segments(component.name):
+            features = recognizer.features(batch.segments, batch.n_frames)
+            n_embedding = n_shared = recognizer.network.autoencoder.encode(features, batch.n_frames).shape[1]
+        else:
+            output = recognizer(batch.segments, batch.n_frames, batch.n_segments)
+            n_embedding = output.embedding.shape[1]
+            n_shared = n_embedding if output.shared is None else output.shared.shape[1]
+    recognizer.train()
+    n_domains = {name: len(values) for name, values in domains.items()}
+    sizes = Sizes(len(recognizer.specification.classes), n_embedding, n_shared, n_domains)
+    objective: nn.Module = OBJECTIVES.build(component.name, component.options, sizes=sizes)
+    return objective
 
 
 def is_of_segments(objective: str) -> bool:

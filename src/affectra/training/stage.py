@@ -15,12 +15,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from affectra.errors import CheckpointError, ConfigError
+from affectra.errors import CheckpointError
 from affectra.features.normalization import Statistics
 from affectra.files import atomic_path
 from affectra.models.recognizer import Recognizer, save_checkpoint
 from affectra.recipe import TrainingPlan
 from affectra.specification import Specification
+from affectra.training.checks import check_network
 from affectra.training.data import (
     Collate,
     EpochBatches,
@@ -33,7 +34,7 @@ from affectra.training.data import (
 )
 from affectra.training.history import EpochSeeds, History, ResumeState
 from affectra.training.module import Training
-from affectra.training.objectives import OBJECTIVES, Sizes, is_of_segments
+from affectra.training.objectives import build_objective, is_of_segments
 from affectra.training.resume import SafetensorsCheckpointIO
 from affectra.training.seeds import derive_seed
 
@@ -96,7 +97,7 @@ def train_stage(job: StageJob, groups: Mapping[str, Statistics]) -> None:
         job.seed, job.fold, job.name,
     )  # fmt: skip
     collate = Collate(domain_indices(job.plan.objective.options.get("domains", ()), dataset.utterances))
-    objective = _objective(job.plan, recognizer, collate, dataset)
+    objective = build_objective(job.plan.objective, recognizer, collate.domains, collate([dataset[0]]))
     watched = job.dev if not is_of_segments(job.plan.objective.name) else ()
     dev = SegmentDataset(watched, recognizer, False, groups, together) if watched else None
     fit(
@@ -117,39 +118,6 @@ def _take_network(recognizer: Recognizer, folder: Path) -> None:
     except (OSError, SafetensorError, RuntimeError) as error:
         first = str(error).splitlines()[0]
         raise CheckpointError(f"{folder}/model.safetensors: no weights to start from: {first}") from error
-
-
-def check_network(network: nn.Module, plan: TrainingPlan) -> None:
-    """Raise a `ConfigError` unless a network has the parts that its training freezes or learns through."""
-    parts = dict(network.named_modules())
-    known = ", ".join(child for child, _ in network.named_children())
-    for part in plan.freeze:
-        if not part or part not in parts:
-            raise ConfigError(f"freeze: the network has no part {part!r}; it has {known}")
-    if is_of_segments(plan.objective.name) and "autoencoder" not in parts:
-        raise ConfigError(
-            f"objective {plan.objective.name}: needs a network with the part 'autoencoder', e.g. autoencoder-fusion; "
-            f"this one has {known}"
-        )
-
-
-def _objective(plan: TrainingPlan, recognizer: Recognizer, collate: Collate, dataset: SegmentDataset) -> nn.Module:
-    """The objective's own parts, sized by what the network gives for one example."""
-    batch = collate([dataset[0]])
-    recognizer.eval()
-    with torch.no_grad():
-        if is_of_segments(plan.objective.name):
-            features = recognizer.features(batch.segments, batch.n_frames)
-            n_embedding = n_shared = recognizer.network.autoencoder.encode(features, batch.n_frames).shape[1]
-        else:
-            output = recognizer(batch.segments, batch.n_frames, batch.n_segments)
-            n_embedding = output.embedding.shape[1]
-            n_shared = n_embedding if output.shared is None else output.shared.shape[1]
-    recognizer.train()
-    n_domains = {name: len(values) for name, values in collate.domains.items()}
-    sizes = Sizes(len(recognizer.specification.classes), n_embedding, n_shared, n_domains)
-    objective: nn.Module = OBJECTIVES.build(plan.objective.name, plan.objective.options, sizes=sizes)
-    return objective
 
 
 def trainer(plan: TrainingPlan, folder: Path, *place: int | str) -> pl.Trainer:

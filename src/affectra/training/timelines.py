@@ -13,11 +13,14 @@ from torch.utils.data import Dataset
 
 from affectra.features.extract import Stretch
 from affectra.features.label_frames import LabelFrames
+from affectra.models.frame_network import NetworkPlan
 from affectra.models.turns import Dialogue
+from affectra.recipe import ContinuousRecipe
 from affectra.semantics.spoken_words import SpokenWord
 from affectra.semantics.word_frames import SaidFrames, words_on_frames
 from affectra.semantics.word_spaces import Speech, WordSpace
 from affectra.traces.table import Trace
+from affectra.training.word_space import size_of
 
 Array = npt.NDArray[np.float32]
 
@@ -54,6 +57,19 @@ class RatedUtterance:
     def speech(self) -> Speech:
         """What is said, and where."""
         return Speech(self.words, self.stretch, self.language)
+
+
+def network_plan(recipe: ContinuousRecipe) -> NetworkPlan:
+    """What a recipe builds."""
+    heard = recipe.frames.front_end
+    return NetworkPlan(
+        model=recipe.model.model_dump(),
+        front_end=None if heard is None else heard.model_dump(),
+        normalization=recipe.frames.normalization,
+        length_s=recipe.frames.length_s,
+        n_semantic=0 if recipe.words is None else size_of(recipe.words.vectors),
+        dimensions=tuple(recipe.dimensions),
+    )
 
 
 def said_frames(space: WordSpace, utterances: Mapping[str, RatedUtterance], length_s: float) -> dict[str, SaidFrames]:

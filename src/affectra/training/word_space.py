@@ -11,7 +11,6 @@ from affectra.registry import Registry, check_options
 from affectra.semantics.alignment import Start, align_spaces, shared_words
 from affectra.semantics.homophones import check_homophones
 from affectra.semantics.report import alignment_numbers
-from affectra.semantics.speech2vec_training import train_speech2vec
 from affectra.semantics.spoken_words import WordFrames
 from affectra.semantics.word_spaces import HeardWords, Speech, Unknown, WordSpace, WrittenWords
 from affectra.text.skip_gram import train_skip_gram
@@ -75,6 +74,8 @@ def _speech2vec(
         start: of the alignment; "anchors" are the words of the transcripts themselves.
         n_asked: words that are no anchors and tell how well words find themselves; the rarest ones.
     """
+    from affectra.semantics.speech2vec_training import train_speech2vec  # late, it imports Lightning
+
     del unknown
     words = [word for speech in training for word in speech.words]
     frames = WordFrames()

@@ -15,7 +15,8 @@ from affectra.labels import LabelledUtterances, select
 from affectra.models.frame_network import FrameNetwork
 from affectra.recipe import ContinuousRecipe
 from affectra.registry import unknown_name
-from affectra.training.continuous import check_frame_training, network_plan
+from affectra.training.checks import check_frame_training
+from affectra.training.timelines import network_plan
 from affectra.training.word_space import check_word_space
 from affectra.units.continuous_jobs import TARGET, prepare, recipe_of, recorded_turns, traces_of
 from affectra.units.material import with_modality

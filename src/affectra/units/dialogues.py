@@ -1,10 +1,12 @@
 """Runs over dialogues: turns by modality, their context, and the modalities together."""
 
+import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pandas as pd
+import torch
 
 from affectra.calibration import write_calibration
 from affectra.corpora.utterance import Corpus, join_manifests
@@ -17,14 +19,13 @@ from affectra.models.recognizer import Recognizer
 from affectra.recipe import DialogueRecipe
 from affectra.registry import unknown_name
 from affectra.report import summary_line, write_report
-from affectra.training.fold import check_fitting
-from affectra.training.head import check_head
-from affectra.training.stage import check_network
+from affectra.training.checks import check_fitting, check_head, check_network
 from affectra.units.classified import score, so_far
 from affectra.units.dialogue_jobs import MODALITIES, prepare, recipe_of, specification
+from affectra.units.duration import BUDGET_S, Range, Visits, blank_utterances, training_time
 from affectra.units.heard_turns import spoken_turns
 from affectra.units.material import COLUMN, modality_of
-from affectra.units.planned import Plan
+from affectra.units.planned import Plan, n_threads
 from affectra.units.transcribed import MISSING, check_transcripts, is_recognised
 
 __all__ = ["check", "check_fit", "facts", "finish", "label", "outline", "prepare", "score", "so_far", "summary_line"]
@@ -118,8 +119,7 @@ def check_fit(plan: Plan) -> None:
 
 
 def outline(plan: Plan, n_processes: int) -> list[str]:
-    """The parts of the model, and how much conversation there is."""
-    del n_processes
+    """The parts of the model, how much conversation there is, and how long most of the training takes."""
     recipe = recipe_of(plan)
     turns = spoken_turns(plan)
     lengths = turns.groupby("conversation").size()
@@ -136,7 +136,33 @@ def outline(plan: Plan, n_processes: int) -> list[str]:
     for name, head in (("context", recipe.context), ("fusion", recipe.fusion)):
         if head is not None:
             lines.append(f"{name:<9} {head.model.name}, {head.training.epochs} epochs")
-    return [*lines, f"training  {recipe.seeds} seed(s)"]
+    duration = _training_time(plan, n_processes)
+    lines += [f"training  {recipe.seeds} seed(s)"]
+    if duration is not None:
+        lines += [
+            f"time      {duration} of training {' and '.join(recipe.modalities)} if this machine does nothing else; "
+            "features and what hears whole dialogues not counted"
+        ]
+    return lines
+
+
+def _training_time(plan: Plan, n_processes: int) -> Range | None:
+    """All modalities, folds and seeds together; None where the words are still to be recognised."""
+    recipe, data = recipe_of(plan), plan.data
+    torch.set_num_threads(n_threads(plan, n_processes))
+    n_train, n_dev = (sum(len(getattr(fold, part)) for fold in data.splits.folds) for part in ("train", "dev"))
+    total = Range(0.0, 0.0)
+    for name, part in recipe.modalities.items():
+        manifest = data.labelled.manifest
+        rows = manifest[manifest[COLUMN[name]] != ""]
+        if rows.empty:
+            return None
+        share = recipe.seeds * part.training.epochs * len(rows) / len(manifest)
+        built = specification(plan, part)
+        blanks = blank_utterances(rows, data.corpora, built)
+        visits = Visits(n_train * share, n_dev * share)
+        total += training_time(built, part.training, blanks, visits, BUDGET_S / len(recipe.modalities))
+    return total.times(1 / min(n_processes, os.cpu_count() or 1))
 
 
 def facts(plan: Plan) -> dict[str, Any]:

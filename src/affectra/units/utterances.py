@@ -1,6 +1,6 @@
 """Runs over utterances: each is recognised on its own, from its recording or from its text."""
 
-import time
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -20,13 +20,14 @@ from affectra.models import MODELS
 from affectra.models.recognizer import Recognizer
 from affectra.probes import probe_run
 from affectra.protocols import Splits
-from affectra.recipe import Recipe, TrainingPlan
+from affectra.protocols.folds import PARTS
+from affectra.recipe import Recipe
 from affectra.registry import unknown_name
 from affectra.report import summary_line, write_report
-from affectra.training.fold import LAST, check_fitting
-from affectra.training.module import check_training
-from affectra.training.stage import check_network
+from affectra.training.checks import check_fitting, check_network, check_training
+from affectra.training.fold import LAST
 from affectra.units.classified import score, so_far
+from affectra.units.duration import BUDGET_S, Range, Visits, blank_utterances, training_time
 from affectra.units.material import modality_of, with_modality
 from affectra.units.planned import Plan, n_threads
 from affectra.units.utterance_jobs import adapts, prepare, recipe_of, specification
@@ -120,50 +121,41 @@ def check_fit(plan: Plan) -> None:
 def outline(plan: Plan, n_processes: int) -> list[str]:
     """How the model is fitted, and how long that takes where there are epochs."""
     recipe = recipe_of(plan)
-    recognizer = Recognizer(specification(plan))
     if recipe.training is None:
         return [f"model     {recipe.model.name}, fitted at once, {recipe.seeds} seed(s)"]
+    recognizer = Recognizer(specification(plan))
     n_parameters = sum(p.numel() for p in recognizer.parameters() if p.requires_grad)
-    minutes = _estimate_minutes(plan, recipe.training, recognizer, n_processes)
+    duration = _training_time(plan, n_processes)
     return [
         f"model     {recipe.model.name}, {n_parameters} parameters",
         f"training  {recipe.training.epochs} epochs, {recipe.seeds} seed(s)",
-        f"time      about {minutes:.0f} min of training on this machine",
+        f"time      {duration} of training if this machine does nothing else; features not counted",
     ]
 
 
-def _estimate_minutes(plan: Plan, training: TrainingPlan, recognizer: Recognizer, n_processes: int) -> float:
-    """Time of training: a timed step, times the steps of all folds, seeds and epochs; utterances taken as 3 s long."""
+def _training_time(plan: Plan, n_processes: int) -> Range:
+    """All stages, folds and seeds together."""
+    recipe, data, built = recipe_of(plan), plan.data, specification(plan)
+    assert recipe.training is not None
     torch.set_num_threads(n_threads(plan, n_processes))
-    front_end, batch = recognizer.front_end, training.batch_size
-    if training.channels_last:
-        recognizer.network.to(memory_format=torch.channels_last)
-    # What is cached of a frame may be another width than what the network sees of it.
-    hears = "" if modality_of(recipe_of(plan).front_end) == "text" else torch.zeros(front_end.sample_rate)
-    width = front_end.frames(hears).shape[1]
-    segments = torch.rand(batch, recognizer.grid.input_frames or recognizer.grid.segment_frames, width)
-    lengths = torch.full((batch,), recognizer.grid.segment_frames)
-    seconds = []
-    for _ in range(3):
-        begun = time.monotonic()
-        with torch.autocast("cpu", torch.bfloat16, enabled=training.precision == "bf16-mixed"):
-            scores = recognizer(segments, lengths, torch.tensor([batch])).scores
-        scores.float().sum().backward()
-        seconds.append(time.monotonic() - begun)
-    per_segment = min(seconds[1:]) / batch
-    manifest = plan.data.labelled.manifest
-    durations = (manifest["end"] - manifest["start"].fillna(0.0)).fillna(3.0)
-    per_utterance = [
-        len(recognizer.grid.starts(front_end.n_frames(int(d * front_end.sample_rate)), train=True)) for d in durations
-    ]
-    mean = sum(per_utterance) / len(per_utterance)
-    stages, pretraining = recipe_of(plan).stages, plan.data.pretraining_labelled
-    n_epochs = training.epochs + sum(stage.training.epochs for stage in stages if stage.data == "train")
-    n_visits = n_epochs * sum(len(fold.train) for fold in plan.data.splits.folds)
-    if pretraining is not None:
-        n_epochs = sum(stage.training.epochs for stage in stages if stage.data == "pretraining")
-        n_visits += n_epochs * len(pretraining.manifest)
-    return mean * n_visits * plan.recipe.seeds * per_segment / n_processes / 60
+    trainings = [(stage.data, stage.training) for stage in recipe.stages] + [("train", recipe.training)]
+    copies = 1 if recipe.augmentation is None else 1 + recipe.augmentation.copies
+    n_train, n_dev, n_test = (
+        sum(len(getattr(fold, part)) for fold in data.splits.folds) * recipe.seeds for part in PARTS
+    )
+    own = blank_utterances(data.labelled.manifest, data.corpora, built)
+    total = Range(0.0, 0.0)
+    for kind, training in trainings:
+        if kind == "pretraining":
+            assert data.pretraining_labelled is not None
+            rows = data.pretraining_labelled.manifest
+            blanks = blank_utterances(rows, data.pretraining, built)
+            visits = Visits(training.epochs * len(rows) * recipe.seeds, 0)
+        else:
+            n_predicted = n_dev * training.epochs + (n_train + n_test) * (training is recipe.training)
+            blanks, visits = own, Visits(training.epochs * n_train * copies, n_predicted)
+        total += training_time(built, training, blanks, visits, BUDGET_S / len(trainings))
+    return total.times(1 / min(n_processes, os.cpu_count() or 1))
 
 
 def is_transductive(mode: str, splits: Splits, manifest: pd.DataFrame) -> bool:

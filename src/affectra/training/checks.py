@@ -1,0 +1,104 @@
+"""What a recipe says of training, checked before any corpus is read, without the library that trains."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from affectra.errors import ConfigError
+from affectra.models import is_fitted_at_once
+from affectra.models.dialogue import DIALOGUE_MODELS
+from affectra.models.dialogue_checkpoint import build_head
+from affectra.recipe import FrameTraining, Head, TrainingPlan
+from affectra.registry import check_options, unknown_name
+from affectra.training.frame_objectives import FRAME_OBJECTIVES
+from affectra.training.objectives import OBJECTIVES, Sizes, hears_unlabelled, is_of_segments
+from affectra.training.turn_objectives import TURN_OBJECTIVES
+
+OPTIMIZERS = {
+    "adadelta": torch.optim.Adadelta,
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "sgd": torch.optim.SGD,
+}
+
+
+def check_training(plan: TrainingPlan) -> None:
+    """Raise a `ConfigError` for an unknown optimizer, objective or option, before any corpus is read."""
+    OBJECTIVES.check_options(plan.objective.name, plan.objective.options, also=("sizes",))
+    some = Sizes(2, 2, 2, dict.fromkeys(plan.objective.options.get("domains", ()), 2))
+    OBJECTIVES.build(plan.objective.name, plan.objective.options, sizes=some)
+    if plan.unlabelled_batch_size and not hears_unlabelled(plan.objective.name):
+        raise ConfigError(
+            f"unlabelled_batch_size: found {plan.unlabelled_batch_size}, and objective {plan.objective.name} learns "
+            "nothing from utterances without a label; set it to 0, or choose another objective"
+        )
+    check_optimizer(plan)
+
+
+def check_optimizer(plan: TrainingPlan) -> None:
+    """Raise a `ConfigError` for an unknown optimizer or option."""
+    if plan.optimizer.name not in OPTIMIZERS:
+        raise ConfigError(unknown_name("optimizer", plan.optimizer.name, OPTIMIZERS))
+    constructor: Any = OPTIMIZERS[plan.optimizer.name]
+    label = f"optimizer {plan.optimizer.name!r}"
+    check_options(label, constructor, plan.optimizer.options, also=("params",))
+    try:
+        constructor([nn.Parameter(torch.zeros(1))], **plan.optimizer.options)
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"{label}: {error}") from error
+
+
+def check_fitting(model: str, plan: TrainingPlan | None) -> None:
+    """Raise a `ConfigError` unless a model has the training part it needs, and none where it needs none."""
+    if is_fitted_at_once(model):
+        if plan is not None:
+            raise ConfigError(f"training: model {model!r} is fitted at once, without epochs; leave training out")
+        return
+    if plan is None:
+        raise ConfigError(f"training: model {model!r} learns through epochs; say epochs, batch_size, optimizer, ...")
+    if is_of_segments(plan.objective.name):
+        raise ConfigError(
+            f"training: the objective {plan.objective.name} trains no classifier, so nothing could be predicted; "
+            "give it to one of the stages before, and training another one, e.g. cross-entropy"
+        )
+    check_training(plan)
+
+
+def check_network(network: nn.Module, plan: TrainingPlan) -> None:
+    """Raise a `ConfigError` unless a network has the parts that its training freezes or learns through."""
+    parts = dict(network.named_modules())
+    known = ", ".join(child for child, _ in network.named_children())
+    for part in plan.freeze:
+        if not part or part not in parts:
+            raise ConfigError(f"freeze: the network has no part {part!r}; it has {known}")
+    if is_of_segments(plan.objective.name) and "autoencoder" not in parts:
+        raise ConfigError(
+            f"objective {plan.objective.name}: needs a network with the part 'autoencoder', e.g. autoencoder-fusion; "
+            f"this one has {known}"
+        )
+
+
+def check_head(head: Head, n_modalities: int) -> None:
+    """Raise a `ConfigError` for a network or training that could not be, before any corpus is read."""
+    constructor = DIALOGUE_MODELS[head.model.name]
+    DIALOGUE_MODELS.check_options(head.model.name, head.model.options, also=("n_features", "n_classes"))
+    if getattr(constructor, "is_fusion", False) != (n_modalities > 1):
+        wanted = "several modalities" if n_modalities > 1 else "one modality"
+        able = [name for name in DIALOGUE_MODELS
+                if getattr(DIALOGUE_MODELS[name], "is_fusion", False) == (n_modalities > 1)]  # fmt: skip
+        raise ConfigError(f"model {head.model.name!r} is not for {wanted}; choose {' or '.join(able)}")
+    build_head(head, [2] * n_modalities, 2)
+    check_optimizer(head.training)
+    options = head.training.objective.options
+    TURN_OBJECTIVES.build(head.training.objective.name, options, counts=torch.ones(2))
+    if head.training.unlabelled_batch_size or head.training.freeze:
+        raise ConfigError("training: a network over dialogues takes no unlabelled_batch_size and no freeze")
+
+
+def check_frame_training(plan: FrameTraining) -> None:
+    """Raise a `ConfigError` for a training that could not be, before any corpus is read."""
+    check_optimizer(plan)
+    FRAME_OBJECTIVES.check_options(plan.objective.name, plan.objective.options)
+    if plan.unlabelled_batch_size or plan.freeze or plan.channels_last:
+        raise ConfigError("training: a network over time takes no unlabelled_batch_size, freeze or channels_last")
