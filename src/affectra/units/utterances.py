@@ -25,7 +25,7 @@ from affectra.registry import unknown_name
 from affectra.report import summary_line, write_report
 from affectra.training.fold import LAST, check_fitting
 from affectra.training.module import check_training
-from affectra.training.stage import check_network
+from affectra.training.stage import check_parts
 from affectra.units.classified import score, so_far
 from affectra.units.material import modality_of, with_modality
 from affectra.units.planned import Plan, n_threads
@@ -111,10 +111,10 @@ def label_pretraining(
 
 def check_fit(plan: Plan) -> None:
     """Raise a `ConfigError` unless the parts fit together."""
-    network, recipe = Recognizer(specification(plan)).network, recipe_of(plan)
+    recognizer, recipe = Recognizer(specification(plan)), recipe_of(plan)
     for training in (*(stage.training for stage in recipe.stages), recipe.training):
         if training is not None:
-            check_network(network, training)
+            check_parts(recognizer, training)
 
 
 def outline(plan: Plan, n_processes: int) -> list[str]:
