@@ -66,5 +66,5 @@ def test_an_objective_of_segments_needs_a_network_with_an_autoencoder() -> None:
         model=recipe.model.model_dump(), front_end=recipe.front_end.model_dump(), normalization="train",
         segments=recipe.segments.model_dump(), task="emotion4", classes=("anger", "sadness"), synthetic=False,
     )  # fmt: skip
-    with pytest.raises(ConfigError, match="needs a network with the part 'autoencoder'.*has network, network.cnn"):
+    with pytest.raises(ConfigError, match=r"needs a network with the part 'autoencoder'.*has network, network\.cnn"):
         check_parts(Recognizer(specification), plan)
