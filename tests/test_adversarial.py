@@ -253,7 +253,7 @@ def test_a_recording_that_was_pretrained_on_is_not_tested(corpora: dict[str, Pat
         (["pretraining.corpora=[blue]"], "pretraining wants the corpus blue; give --corpus blue=FOLDER"),
         (["pretraining.corpora=[red, green, yellow]"], "are for pretraining; give one more to test on"),
         (["pretraining.task=arousal"], "has the classes high, low, the task emotion4 has anger"),
-        (["training.freeze=[encoder]"], "has no part 'encoder'; it has cnn, autoencoder"),
+        (["training.freeze=[autoencoder]"], "part 'autoencoder'; did you mean 'network.autoencoder'? Known: network, "),
         (["training.objective={name: domain-adversarial, options: {domains: [sex]}}"], "unknown domain 'sex'"),
     ],
 )

@@ -95,7 +95,7 @@ class TrainingPlan(Strict):
     channels_last: bool
     objective: Component = Component(name="cross-entropy")
     unlabelled_batch_size: int = Field(default=0, ge=0)  # utterances of corpora that are tested alone, unlabelled
-    freeze: list[str] = []  # parts of the network that stay as they are
+    freeze: list[str] = []  # parts that stay as they are: front_end, network, or a layer of one, as network.cnn
 
 
 class Stage(Strict):

@@ -9,6 +9,7 @@ from affectra.errors import ConfigError
 from affectra.models import is_fitted_at_once
 from affectra.models.dialogue import DIALOGUE_MODELS
 from affectra.models.dialogue_checkpoint import build_head
+from affectra.models.recognizer import Recognizer
 from affectra.recipe import FrameTraining, Head, TrainingPlan
 from affectra.registry import check_options, unknown_name
 from affectra.training.frame_objectives import FRAME_OBJECTIVES
@@ -65,17 +66,27 @@ def check_fitting(model: str, plan: TrainingPlan | None) -> None:
     check_training(plan)
 
 
-def check_network(network: nn.Module, plan: TrainingPlan) -> None:
-    """Raise a `ConfigError` unless a network has the parts that its training freezes or learns through."""
-    parts = dict(network.named_modules())
-    known = ", ".join(child for child, _ in network.named_children())
+def trainable_parts(recognizer: Recognizer) -> list[str]:
+    """Names of the parts that have parameters: "front_end", "network" and the layers in them ("network.cnn")."""
+    return [name for name, part in recognizer.named_modules() if name and any(True for _ in part.parameters())]
+
+
+def check_parts(recognizer: Recognizer, plan: TrainingPlan) -> None:
+    """Raise a `ConfigError` unless a recogniser has the parts that its training freezes or learns through."""
+    parts = trainable_parts(recognizer)
+    shown = [name for name in parts if name.count(".") <= 1]  # of layers in layers there are hundreds
     for part in plan.freeze:
-        if not part or part not in parts:
-            raise ConfigError(f"freeze: the network has no part {part!r}; it has {known}")
-    if is_of_segments(plan.objective.name) and "autoencoder" not in parts:
+        if part not in parts:
+            raise ConfigError("freeze: " + unknown_name("trainable part", part, shown))
+    frozen = {p for part in plan.freeze for p in recognizer.get_submodule(part).parameters()}
+    if plan.freeze and frozen.issuperset(recognizer.parameters()):
+        raise ConfigError(
+            f"freeze: {', '.join(plan.freeze)} is all that can be trained; leave out what is to be trained"
+        )
+    if is_of_segments(plan.objective.name) and "network.autoencoder" not in parts:
         raise ConfigError(
             f"objective {plan.objective.name}: needs a network with the part 'autoencoder', e.g. autoencoder-fusion; "
-            f"this one has {known}"
+            f"this recogniser has {', '.join(shown)}"
         )
 
 

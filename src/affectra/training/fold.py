@@ -107,7 +107,7 @@ class FoldJob:
         dev: utterances to watch; may be empty.
         test: utterances to predict.
         unlabelled: those of `test` whose corpora training has not, without their labels, where the plan wants them.
-        start: folder of the checkpoint whose network training starts from, if any.
+        start: folder of the checkpoint whose weights training starts from, if any.
         threads: of torch; part of the job since sums depend on it.
     """
 

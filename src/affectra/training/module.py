@@ -88,7 +88,7 @@ class Training(Scheduled):
         """As of any module, but frozen parts stay in evaluation mode, their statistics too."""
         super().train(mode)
         for part in self.plan.freeze:
-            self.recognizer.network.get_submodule(part).eval()
+            self.recognizer.get_submodule(part).eval()
         return self
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:

@@ -21,7 +21,7 @@ from affectra.files import atomic_path
 from affectra.models.recognizer import Recognizer, save_checkpoint
 from affectra.recipe import TrainingPlan
 from affectra.specification import Specification
-from affectra.training.checks import check_network
+from affectra.training.checks import check_parts
 from affectra.training.data import (
     Collate,
     EpochBatches,
@@ -56,7 +56,7 @@ class StageJob:
         train: utterances to learn from.
         dev: utterances to watch; may be empty.
         unlabelled: utterances of corpora that are tested alone, without their labels; may be empty.
-        start: folder of the checkpoint whose network it starts from; None starts from random weights.
+        start: folder of the checkpoint whose weights it starts from; None starts from random weights.
     """
 
     folder: Path
@@ -83,12 +83,12 @@ def train_stage(job: StageJob, groups: Mapping[str, Statistics]) -> None:
     recognizer = Recognizer(job.specification)
     recognizer.normalization.fit(example.load() for example in job.train)
     if job.start is not None:
-        _take_network(recognizer, job.start)
+        _take_weights(recognizer, job.start)
     if job.plan.channels_last:
         recognizer.network.to(memory_format=torch.channels_last)
-    check_network(recognizer.network, job.plan)
+    check_parts(recognizer, job.plan)
     for part in job.plan.freeze:
-        recognizer.network.get_submodule(part).requires_grad_(False)
+        recognizer.get_submodule(part).requires_grad_(False)
     together = recognizer.is_sequence and not is_of_segments(job.plan.objective.name)
     dataset = SegmentDataset((*job.train, *job.unlabelled), recognizer, True, groups, together)
     n_labelled = sum(owner < len(job.train) for owner, _ in dataset.places)
@@ -110,11 +110,15 @@ def train_stage(job: StageJob, groups: Mapping[str, Statistics]) -> None:
     _save(recognizer.eval(), objective, job.folder)
 
 
-def _take_network(recognizer: Recognizer, folder: Path) -> None:
+def _take_weights(recognizer: Recognizer, folder: Path) -> None:
+    """Start from what the stage before has learnt, front end and network.
+
+    Only the statistics of the normalisation stay those of this stage's training part. No learnt front end stands before
+    them: `Recognizer` refuses a normalisation of frames that are not final.
+    """
+    own = {name: tensor for name, tensor in recognizer.state_dict().items() if name.startswith("normalization.")}
     try:
-        weights = load_file(folder / "model.safetensors")
-        network = {key.removeprefix("network."): w for key, w in weights.items() if key.startswith("network.")}
-        recognizer.network.load_state_dict(network)
+        recognizer.load_state_dict({**load_file(folder / "model.safetensors"), **own})
     except (OSError, SafetensorError, RuntimeError) as error:
         first = str(error).splitlines()[0]
         raise CheckpointError(f"{folder}/model.safetensors: no weights to start from: {first}") from error

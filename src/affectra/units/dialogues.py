@@ -19,7 +19,7 @@ from affectra.models.recognizer import Recognizer
 from affectra.recipe import DialogueRecipe
 from affectra.registry import unknown_name
 from affectra.report import summary_line, write_report
-from affectra.training.checks import check_fitting, check_head, check_network
+from affectra.training.checks import check_fitting, check_head, check_parts
 from affectra.units.classified import score, so_far
 from affectra.units.dialogue_jobs import MODALITIES, prepare, recipe_of, specification
 from affectra.units.duration import BUDGET_S, Range, Visits, blank_utterances, training_time
@@ -104,7 +104,7 @@ def check_fit(plan: Plan) -> None:
     """
     recipe, turns = recipe_of(plan), spoken_turns(plan)
     for name, part in recipe.modalities.items():
-        check_network(Recognizer(specification(plan, part)).network, part.training)
+        check_parts(Recognizer(specification(plan, part)), part.training)
         as_given = recipe.transcripts is None or recipe.transcripts.used == "test"
         columns = [COLUMN[name]] if as_given else _columns(recipe, name)
         having = set(turns.loc[(turns[columns] != "").any(axis=1), "key"])

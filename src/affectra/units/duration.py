@@ -124,13 +124,15 @@ def training_time(
     recognizer = Recognizer(specification).train()
     if plan.channels_last:
         recognizer.network.to(memory_format=torch.channels_last)
+    for part in plan.freeze:
+        recognizer.get_submodule(part).requires_grad_(False)
     together = recognizer.is_sequence and not is_of_segments(plan.objective.name)
     dataset = SegmentDataset(blanks, recognizer, True, {}, together)
     order = np.random.default_rng(0).permutation(len(dataset))
     domains = domain_indices(plan.objective.options.get("domains", ()), blanks)
     collate = Collate({name: values or {"unknown": 0} for name, values in domains.items()})
     objective = build_objective(plan.objective, recognizer, collate.domains, collate([dataset[0]]))
-    parameters = [*recognizer.parameters(), *objective.parameters()]
+    parameters = [p for p in (*recognizer.parameters(), *objective.parameters()) if p.requires_grad]
     optimizer = OPTIMIZERS[plan.optimizer.name](parameters, **plan.optimizer.options)
 
     def step(n: int) -> None:

@@ -24,7 +24,7 @@ from affectra.protocols.folds import PARTS
 from affectra.recipe import Recipe
 from affectra.registry import unknown_name
 from affectra.report import summary_line, write_report
-from affectra.training.checks import check_fitting, check_network, check_training
+from affectra.training.checks import check_fitting, check_parts, check_training
 from affectra.training.fold import LAST
 from affectra.units.classified import score, so_far
 from affectra.units.duration import BUDGET_S, Range, Visits, blank_utterances, training_time
@@ -112,10 +112,10 @@ def label_pretraining(
 
 def check_fit(plan: Plan) -> None:
     """Raise a `ConfigError` unless the parts fit together."""
-    network, recipe = Recognizer(specification(plan)).network, recipe_of(plan)
+    recognizer, recipe = Recognizer(specification(plan)), recipe_of(plan)
     for training in (*(stage.training for stage in recipe.stages), recipe.training):
         if training is not None:
-            check_network(network, training)
+            check_parts(recognizer, training)
 
 
 def outline(plan: Plan, n_processes: int) -> list[str]:
