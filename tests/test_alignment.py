@@ -15,7 +15,7 @@ from affectra.semantics.adversarial import (
     orthogonalized,
     selection_criterion,
 )
-from affectra.semantics.alignment import align_spaces, read_alignment, shared_words, write_alignment
+from affectra.semantics.alignment import align_spaces, read_alignment, refined, shared_words, write_alignment
 from affectra.semantics.axes import principal_axes
 from affectra.semantics.csls import csls, mutual_dictionary, ranks, translations, unit_vectors
 from affectra.semantics.homophones import HOMOPHONES, check_homophones
@@ -155,6 +155,24 @@ def test_a_hundred_anchors_align_a_rotated_noisy_copy_of_real_word_vectors(data_
     np.testing.assert_allclose(found.matrix @ found.matrix.T, np.eye(300), atol=1e-8)
 
 
+def test_words_beyond_the_frequent_ones_do_not_shape_the_map() -> None:
+    text = space(clustered(17, n_words=120))
+    speech = noisy_copy(text, 0.1, 17)
+    start = procrustes(unit_vectors(speech.vectors)[:20], unit_vectors(text.vectors)[:20])
+    others = np.random.default_rng(18).standard_normal((2, 60, 5)).astype(np.float32)
+    nothing = np.empty((0, 2), dtype=np.int64)
+    one, same, all_words = (
+        refined(start, source, target, nothing, n_frequent)
+        for source, target, n_frequent in (
+            (speech.vectors, text.vectors, 60),
+            (np.concatenate([speech.vectors[:60], others[0]]), np.concatenate([text.vectors[:60], others[1]]), 60),
+            (speech.vectors, text.vectors, 120),
+        )
+    )
+    np.testing.assert_array_equal(one, same)
+    assert np.abs(one - all_words).max() > 1e-6
+
+
 def test_the_axes_of_real_word_vectors_are_enough_to_align_a_noisy_copy(data_dir: Path) -> None:
     text = real_vectors(data_dir)
     found = align_spaces(noisy_copy(text, 0.3, 8), text, start="axes")
@@ -205,6 +223,15 @@ def test_a_map_that_nothing_holds_back_is_refused_and_not_returned() -> None:
     wild = dataclasses.replace(QUICK, map_learning_rate=1e4, longest_step=np.inf, orthogonality=0.5)
     with pytest.raises(ConfigError, match="lower map_learning_rate"):
         adversarial_start(source, source @ rotation(5, 12).T, settings=wild)
+
+
+def test_without_a_longest_step_nothing_is_cut() -> None:
+    source = clustered(1)
+    one, same = (
+        adversarial_start(source, source @ rotation(5, 12).T, settings=dataclasses.replace(QUICK, longest_step=step))
+        for step in (None, 1e9)
+    )
+    np.testing.assert_allclose(one.matrix, same.matrix)
 
 
 def test_the_map_turns_the_source_until_the_discriminator_is_fooled() -> None:

@@ -97,6 +97,27 @@ def test_a_run_predicts_from_its_folder_alone_what_it_predicted_in_its_test(both
     assert deaf.flags == ("no_text",) and np.abs(deaf.values[: len(expected)] - expected).max() > 1e-4
 
 
+def test_words_by_their_sound_are_recognised_by_when_they_are_said_alone(rendered: Path, tmp_path: Path) -> None:
+    """A model of Speech2Vec predicts from its folder what it predicted in its test, however words are spelt."""
+    vectors = {
+        "name": "speech2vec",
+        "options": {
+            "n_dimensions": 6, "n_epochs": 1, "text_epochs": 1, "start": "adversarial",
+            "adversary": {"n_epochs": 1, "n_steps": 2},
+        },
+    }  # fmt: skip
+    words_alone = {**SMALL, **ALONE, "frames.front_end": None, "model.options.n_stream": 8, "words.vectors": vectors}
+    model = load(trained(rendered, tmp_path, "tzirakis2021-semantic-cpu", **words_alone))
+    key, rows = first_tested(tmp_path)
+    words = pd.read_csv(rendered / "words.csv", keep_default_na=False)
+    mine = words[words["utterance"] == key]
+    expected = rows[[f"predicted_{name}" for name in DIMENSIONS]].to_numpy()
+    for spelling in (mine["word"].str.lower(), ["nothing"] * len(mine)):
+        said = Said(list(zip(spelling, mine["start"], mine["end"], strict=True)))
+        found = model.timeline_of_file(rendered / f"wav/{key}.wav", recognizer=said)
+        np.testing.assert_allclose(found.values[: len(expected)], expected, atol=1e-5)
+
+
 def test_post_processing_is_applied_and_the_raters_delay_is_not_put_back(voice: Path, rendered: Path) -> None:
     key, rows = first_tested(voice)
     traces = read_json(voice / "seed-0/fold-0/traces.json")

@@ -1,5 +1,6 @@
 """Reports of made-up runs over time-continuous labels: the facts a reader must meet, and no trust in names."""
 
+import html
 import re
 
 import numpy as np
@@ -206,6 +207,9 @@ ALIGNED = {
     [
         ({}, ["P@1 0.250 (chance 0.004), P@5 0.500 (chance 0.020); above chance in 2 of 2 folds", "0.062", "as in a"]),
         ({"above_chance": False, "homophones": "not near"}, ["NOT above chance in any fold", "NOT as in a space"]),
+        ({"start": "anchors"}, ["the text's space, aligned from identical words, mean over folds: P@1 0.250"]),
+        ({"start": "adversarial"}, ["aligned by an adversary without any known pair, mean over folds: P@1 0.250"]),
+        ({"start": "adversarial", "above_chance": False}, ["The adversary failed in 2 of 2 folds, as it often does"]),
         ({"homophones": "n/a", "n_homophones": 1}, ["too few to tell 2"]),
         ({"n_words": 0, "n_homophones": 0, "homophone_place": None}, ["Homophones: none among the words"]),
     ],
@@ -216,8 +220,10 @@ def test_the_report_says_whether_the_sound_of_words_has_the_meaning_of_the_text(
     for text in both(run):
         assert "Of the words said in the test parts 75.0% have a vector." in text
         for fact in facts:
-            assert fact in text, fact
+            assert fact in html.unescape(text), fact
         assert ("P@1" in text) == (changed.get("n_words") != 0)
+        failed = changed.get("start") == "adversarial" and changed.get("above_chance") is False
+        assert ("adversary failed" in text) == failed
 
 
 def test_the_report_says_how_far_raters_agree_whose_gold_standard_the_labels_are(tmp_path):

@@ -41,6 +41,8 @@ SMALL = {
     "words.vectors": {"name": "skip-gram", "options": {"n_dimensions": 6, "n_epochs": 1, "min_count": 1}},
 }  # fmt: skip
 SMALL_CNN = {"model.options.channels": [2, 2, 2], "model.options.n_stream": 8, "model.options.n_projected": 8}
+OF_START = {"anchors": {"n_asked": 2}, "adversarial": {"n_starts": 2, "adversary": {"n_epochs": 1, "n_steps": 2}}}
+ADVERSARIAL = {"start": "adversarial"}
 OURS = "continuous-log-mel-cpu"
 DIMENSIONS = ["arousal", "valence", "liking"]
 
@@ -81,13 +83,23 @@ def small_settings(name: str) -> dict[str, Any]:
     if recipe.words is None:
         del found["words.vectors"]
     elif recipe.words.vectors.name == "speech2vec":
+        start = recipe.words.vectors.options["start"]
         found["words.vectors"] = {
-            "name": "speech2vec", "options": {"n_dimensions": 6, "n_epochs": 1, "text_epochs": 1, "n_asked": 2},
-        }  # fmt: skip
+            "name": "speech2vec",
+            "options": {"n_dimensions": 6, "n_epochs": 1, "text_epochs": 1, "start": start, **OF_START[start]},
+        }
     return found | (SMALL_CNN if name.startswith("tzirakis") else {})
 
 
-@pytest.mark.parametrize("name", [name for name in recipe_names() if load_recipe(name).recipe.unit == "time"])
+def over_time() -> list[str]:
+    """Recipes over time, each once: not those that are another name of one."""
+    recipes = {name: load_recipe(name).recipe for name in recipe_names()}
+    return [
+        name for name, recipe in recipes.items() if recipe.unit == "time" and "Another name" not in recipe.description
+    ]
+
+
+@pytest.mark.parametrize("name", over_time())
 def test_every_recipe_over_time_trains_and_predicts(name: str, rendered: Path, tmp_path: Path) -> None:
     settings = small_settings(name) | {"protocol": {"name": "kfold-speaker", "options": {"k": 2, "dev": False}}}
     work = work_of(name, rendered, tmp_path / "run", **{**settings, "training.epochs": 1})
@@ -96,10 +108,29 @@ def test_every_recipe_over_time_trains_and_predicts(name: str, rendered: Path, t
     traces = read_json(tmp_path / "run/seed-0/fold-0/traces.json")
     assert list(traces["delay_s"]) == DIMENSIONS
     assert traces["delay_from"] in ("given", "training folds"), "no dev part"
-    if "speech2vec" in name:
+    words = load_recipe(name).recipe.words
+    if words is not None and words.vectors.name == "speech2vec":
+        assert traces["words"]["alignment"]["start"] == words.vectors.options["start"]
         assert traces["words"]["alignment"]["n_words"] >= 2
         assert "homophones" in traces["words"]["alignment"]
         assert {one.language for one in work.folds[0].heard.values()} <= {"en-US", "en-GB", "de"}  # type: ignore[attr-defined]
+
+
+def test_where_the_adversary_fails_the_run_goes_on_and_its_log_and_report_say_so(
+    rendered: Path, tmp_path: Path
+) -> None:
+    name, log = "tzirakis2021-semantic-cpu", []
+    settings = {**small_settings(name), "training.epochs": 1, "protocol.options.k": 2}
+    scores = execute(plan_run(name, [f"synthetic={rendered}"], settings=settings, out=tmp_path), say=log.append)
+    assert scores["complete"]
+    found = [read_json(tmp_path / f"seed-0/fold-{k}/traces.json")["words"]["alignment"] for k in (0, 1)]
+    assert [one["above_chance"] for one in found] == [False, False], "two steps on a handful of words teach nothing"
+    failure = "The adversary failed in 2 of 2 folds"
+    assert any(line.startswith(f"words: {failure}") for line in log)
+    for page in ("report.md", "report.html"):
+        assert (
+            failure in (tmp_path / page).read_text() and "NOT above chance in any fold" in (tmp_path / page).read_text()
+        )
 
 
 @pytest.mark.parametrize("release", [2017, 2019])
@@ -107,7 +138,8 @@ def test_sewa_runs_from_prepare_to_the_report(release: int, rendered: Path, tmp_
     write_sewa(tmp_path / "sewa", synthetic.read(rendered), release=release)
     manifest = tmp_path / "sewa" / "manifest.csv"
     assert main(["prepare", "sewa", "--root", str(manifest.parent), "--out", str(manifest)]) == 0
-    plan = plan_run("tzirakis2021", [f"sewa={manifest}"], settings={**SMALL, **SMALL_CNN}, out=tmp_path / "run")
+    name = "tzirakis2021-transcripts"
+    plan = plan_run(name, [f"sewa={manifest}"], settings={**SMALL, **SMALL_CNN}, out=tmp_path / "run")
     assert "left out  without time-continuous labels 2" in outline(plan)  # the test part, whose labels are not public
     scores = execute(plan)
     assert scores["n_utterances"] == 2 and scores["n_speakers"] == 2 and scores["protocol"]["name"] == "official"
@@ -380,6 +412,26 @@ def test_frames_of_a_front_end_are_grouped_into_those_of_the_labels(tmp_path: Pa
         ({"frames.front_end": {"name": "log-mel", "options": {"hop_length": 150}}}, "expected a whole number"),
         ({"frames.front_end": None, "words": None}, "needs one of them at least"),
         ({"words.vectors": {"name": "skipgram"}}, "did you mean 'skip-gram'"),
+        (
+            {"words.vectors": {"name": "speech2vec", "options": {"n_starts": 2}}},
+            "n_starts belongs to start: adversarial, found start: anchors; leave it out",
+        ),
+        (
+            {"words.vectors": {"name": "speech2vec", "options": {"start": "adversarial", "n_asked": 2}}},
+            "n_asked belongs to start: anchors, found start: adversarial",
+        ),
+        (
+            {"words.vectors": {"name": "speech2vec", "options": {**ADVERSARIAL, "adversary": {"epochs": 2}}}},
+            "adversary: unknown option 'epochs'; did you mean 'n_epochs'",
+        ),
+        (
+            {"words.vectors": {"name": "speech2vec", "options": {**ADVERSARIAL, "adversary": {"n_epochs": 0}}}},
+            "adversary: option n_epochs: input should be greater than or equal to 1, found 0",
+        ),
+        (
+            {"words.vectors": {"name": "speech2vec", "options": {**ADVERSARIAL, "n_starts": 0}}},
+            "option n_starts: input should be greater than or equal to 1, found 0",
+        ),
         ({"words.vectors": {"name": "file", "options": {"path": "none.vec"}}}, "none.vec: word vectors cannot be read"),
         ({"words.transcripts": {"source": {"name": "corruption"}, "used": "test"}}, "unknown recogniser"),
         ({"training.objective": {"name": "cross-entropy"}}, "unknown objective over time"),

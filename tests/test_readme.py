@@ -28,7 +28,14 @@ QUICK = {
         )
         for word in ("--set", setting)
     ],
-    "tzirakis2021-cpu": [word for setting in ("training.epochs=1", *ENGLISH) for word in ("--set", setting)],
+    "tzirakis2021-cpu": [
+        word
+        for setting in (
+            "training.epochs=1", "words.vectors.options.n_epochs=1", "words.vectors.options.n_starts=1",
+            "words.vectors.options.adversary.n_epochs=1", *ENGLISH,
+        )
+        for word in ("--set", setting)
+    ],
 }  # fmt: skip
 MELD_COLUMNS = "Sr No.,Utterance,Speaker,Emotion,Sentiment,Dialogue_ID,Utterance_ID,Season,Episode,StartTime,EndTime"
 RAVDESS_WORDS = {"01": "neutral", "03": "happiness", "04": "sadness", "05": "anger"}

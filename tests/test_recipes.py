@@ -145,6 +145,50 @@ def test_li2018_is_the_published_recipe() -> None:
     assert recipe.paper is not None and recipe.paper.results == {"wa": 0.718, "ua": 0.68}
 
 
+def test_tzirakis2021_aligns_speech2vec_with_word2vec_as_published() -> None:
+    """An adversary with MUSE's settings, then Procrustes with the frequent words; nothing looks a transcript up."""
+    words = load_recipe("tzirakis2021").recipe.words.vectors
+    options = words.options
+    assert (words.name, options["start"], options["n_refinements"]) == ("speech2vec", "adversarial", 5)
+    assert (options["n_frequent"], options["n_neighbours"]) == (15_000, 10) and options["n_starts"] >= 1
+    assert options["adversary"] == {
+        "n_hidden": 2048, "n_epochs": 5, "n_steps": 1_000_000 // 32, "n_discriminator_steps": 5, "batch_size": 32,
+        "learning_rate": 0.1, "map_learning_rate": 0.1, "longest_step": None, "decay": 0.98, "shrink": 0.5,
+        "input_dropout": 0.1, "smoothing": 0.1, "n_most_frequent": 75_000, "orthogonality": 0.001,
+    }  # fmt: skip
+
+
+def differences(one: Any, other: Any, place: str = "") -> set[str]:
+    if not (isinstance(one, dict) and isinstance(other, dict)):
+        return set() if one == other else {place}
+    return set().union(*(differences(one.get(key), other.get(key), f"{place}.{key}") for key in {*one, *other}))
+
+
+@pytest.mark.parametrize("size", ["", "-cpu"])
+@pytest.mark.parametrize(
+    ("part", "changed"),
+    [
+        ("-semantic", {".frames.front_end"}),
+        ("-paralinguistic", {".words"}),
+        ("-concat", {".model.options.fusion"}),
+        ("-anchors", {".words.vectors"}),
+        ("-transcripts", {".words.vectors"}),
+    ],
+)
+def test_the_parts_of_tzirakis2021_differ_from_it_in_one_place(part: str, changed: set[str], size: str) -> None:
+    whole, other = (load_recipe(f"tzirakis2021{name}{size}").recipe.model_dump() for name in ("", part))
+    found = {place for place in differences(whole, other) if place not in (".name", ".description")}
+    assert {next((one for one in changed if place.startswith(one)), place) for place in found} == changed
+
+
+@pytest.mark.parametrize("size", ["", "-cpu"])
+def test_tzirakis2021_speech2vec_is_another_name_of_anchors(size: str) -> None:
+    named, other = (load_recipe(f"tzirakis2021-{name}{size}").recipe for name in ("anchors", "speech2vec"))
+    assert other.description == f"Another name of tzirakis2021-anchors{size}."
+    assert other.model_copy(update={"name": named.name, "description": named.description}) == named
+    assert named.words.vectors.options["start"] == "anchors"
+
+
 @pytest.mark.parametrize("name", ["li2018-filters", "li2018-filters-cpu"])
 def test_the_filter_study_varies_one_filter_and_leaves_the_other_as_published(name: str) -> None:
     sizes = set()

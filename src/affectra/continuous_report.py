@@ -31,6 +31,11 @@ HOMOPHONES = {
     "not near": "NOT as in a space learnt from sound",
     "n/a": "too few to tell",
 }
+STARTS = {
+    "adversarial": ", aligned by an adversary without any known pair",
+    "anchors": ", aligned from identical words",
+    "axes": ", aligned by their main directions",
+}
 EXPORTED = "traces"  # folder of a run
 N_RECORDINGS = 40  # rows of the table; more are said to be left out
 TITLES = {
@@ -63,6 +68,11 @@ def write_continuous_report(folder: str | Path) -> Path:
     sections = [*timelines(run, recordings), *curves(run)]
     export_traces(run.predictions, run.folder / EXPORTED)
     return write_pages(run.folder, "report", _facts(run, recordings), sections, template="continuous")
+
+
+def word_lines(folder: str | Path) -> list[str]:
+    """What a run found out about its words, as in its report: how many have a vector, and whether the spaces align."""
+    return list(_words(read_run(folder, CONTINUOUS, read_frames)))
 
 
 def continuous_summary(scores: Mapping[str, Any]) -> str:
@@ -187,9 +197,17 @@ def _words(run: Run) -> Iterator[str]:
     n_above = sum(one["above_chance"] for one in asked)
     verdict = f"above chance in {n_above} of {len(asked)} folds" if n_above else "NOT above chance in any fold"
     if asked:
+        how = STARTS.get(asked[0].get("start"), "")
         yield (
-            f"Words of speech that find themselves in the text's space, mean over folds: {', '.join(places)}; {verdict}"
+            f"Words of speech that find themselves in the text's space{how}, mean over folds: {', '.join(places)}; "
+            + verdict
             + ("." if n_above else ": by this map what is heard carries no meaning that the text's vectors share.")
+        )
+    n_failed = sum(one.get("start") == "adversarial" and not one["above_chance"] for one in asked)
+    if n_failed:
+        yield (
+            f"The adversary failed in {n_failed} of {len(asked)} folds, as it often does on few words; "
+            "tzirakis2021-anchors starts from identical words instead."
         )
     if not any(one["n_homophones"] for one in aligned):
         yield "Homophones: none among the words that were learnt."

@@ -4,22 +4,29 @@ The one training loop of its own in this package: two players take turns, which 
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from affectra.errors import ConfigError
 from affectra.semantics.csls import N_NEIGHBOURS, translations, unit_vectors
+
+Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 @dataclass(frozen=True)
 class AdversarialSettings:
     """How both players learn.
 
-    The defaults are ours, for the vocabulary of a speech corpus, of hundreds or thousands of words; Conneau et al. 2018
-    have other ones for 200,000. Small spaces have more wrong maps that look good from nearby:
-    the map takes larger steps, which lead out of them, and is kept orthogonal, which the paper's step is too weak for.
+    The defaults are ours, for the vocabulary of a speech corpus, of hundreds or thousands of words; those of Conneau
+    et al. 2018 for 200,000 words (MUSE) stand in the recipe tzirakis2021. Small spaces have more wrong maps that look
+    good from nearby: the map takes larger steps, which lead out of them, and is kept orthogonal, which the paper's step
+    is too weak for.
 
     Attributes:
         n_hidden: units of each of the discriminator's two layers.
@@ -29,8 +36,8 @@ class AdversarialSettings:
         batch_size: words of each space in a step.
         learning_rate: of the discriminator's SGD.
         map_learning_rate: of the map's SGD.
-        longest_step: what a step of the map is cut to, Frobenius norm; without it large steps leave what the
-            orthogonality step can mend.
+        longest_step: what a step of the map is cut to, Frobenius norm; None cuts nothing, and large steps then leave
+            what the orthogonality step can mend.
         decay: what the map's learning rate is multiplied by after an epoch.
         shrink: and by this once the criterion is below its best for the second time and each time from then on.
         input_dropout: share of the discriminator's inputs that are dropped while it learns.
@@ -39,20 +46,20 @@ class AdversarialSettings:
         orthogonality: beta, how far each step draws the map towards an orthogonal one; see `orthogonalized`.
     """
 
-    n_hidden: int = 128
-    n_epochs: int = 20
-    n_steps: int = 100
-    n_discriminator_steps: int = 5
-    batch_size: int = 32
-    learning_rate: float = 0.1
-    map_learning_rate: float = 2.0
-    longest_step: float = 0.5
-    decay: float = 0.93
-    shrink: float = 1.0
-    input_dropout: float = 0.1
-    smoothing: float = 0.1
-    n_most_frequent: int = 75_000
-    orthogonality: float = 0.5
+    n_hidden: Count = 128
+    n_epochs: Count = 20
+    n_steps: Count = 100
+    n_discriminator_steps: Count = 5
+    batch_size: Count = 32
+    learning_rate: Positive = 0.1
+    map_learning_rate: Positive = 2.0
+    longest_step: Positive | None = 0.5
+    decay: Positive = 0.93
+    shrink: Positive = 1.0
+    input_dropout: Share = 0.1
+    smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.1
+    n_most_frequent: Count = 75_000
+    orthogonality: Share = 0.5
 
 
 @dataclass(frozen=True)
@@ -153,7 +160,8 @@ class _Game:
         self.map_optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         rate = self.map_optimizer.param_groups[0]["lr"]
-        nn.utils.clip_grad_norm_([self.matrix], self.settings.longest_step / rate)
+        if self.settings.longest_step is not None:
+            nn.utils.clip_grad_norm_([self.matrix], self.settings.longest_step / rate)
         self.map_optimizer.step()
         with torch.no_grad():
             self.matrix.copy_(orthogonalized(self.matrix, self.settings.orthogonality))

@@ -14,7 +14,7 @@ from affectra.files import atomic_path
 from affectra.registry import unknown_name
 from affectra.semantics.adversarial import AdversarialSettings, best_adversarial_start, selection_criterion
 from affectra.semantics.axes import axes_start
-from affectra.semantics.csls import mutual_dictionary, unit_vectors
+from affectra.semantics.csls import N_NEIGHBOURS, mutual_dictionary, unit_vectors
 from affectra.semantics.procrustes import procrustes
 from affectra.semantics.translation import Translation, word_translation
 from affectra.text.word_vectors import WordVectors
@@ -73,6 +73,8 @@ def align_spaces(
     start: Start = "anchors",
     anchors: Sequence[tuple[str, str]] = (),
     n_refinements: int = N_REFINEMENTS,
+    n_frequent: int = N_FREQUENT,
+    n_neighbours: int = N_NEIGHBOURS,
     settings: AdversarialSettings | None = None,
     n_starts: int = 1,
     seed: int = 0,
@@ -90,6 +92,8 @@ def align_spaces(
         anchors: pairs of a source and a target word, for the start of this name alone. The words of a transcript give
             them for a space learnt on it; those left out test the map.
         n_refinements: how often dictionary and Procrustes are repeated.
+        n_frequent: most frequent words of each space that the dictionary is made of.
+        n_neighbours: of the dictionary's CSLS.
         settings: of the adversarial start.
         n_starts: adversarial starts, of which the best by the criterion counts.
         seed: of the adversarial start; the others draw nothing.
@@ -110,7 +114,7 @@ def align_spaces(
         matrix = best_adversarial_start(source, target, settings=settings, n_starts=n_starts, seed=seed).matrix
     criterion = [selection_criterion(source @ matrix.T, target)]
     for _ in range(n_refinements):
-        matrix = refined(matrix, source, target, given)
+        matrix = refined(matrix, source, target, given, n_frequent, n_neighbours)
         criterion.append(selection_criterion(source @ matrix.T, target))
     known = {source_word for source_word, _ in anchors}
     pairs = [(speech.index[w], text.index[w]) for w in shared_words(speech, text) if w not in known]
@@ -118,7 +122,14 @@ def align_spaces(
     return Alignment(matrix, source_mean, target_mean, start, len(given), tuple(criterion), translation)
 
 
-def refined(matrix: np.ndarray, source: np.ndarray, target: np.ndarray, anchors: np.ndarray) -> np.ndarray:
+def refined(
+    matrix: np.ndarray,
+    source: np.ndarray,
+    target: np.ndarray,
+    anchors: np.ndarray,
+    n_frequent: int = N_FREQUENT,
+    n_neighbours: int = N_NEIGHBOURS,
+) -> np.ndarray:
     """One refinement of W: Procrustes on the mutual CSLS dictionary of the most frequent words, and on the anchors.
 
     Args:
@@ -126,8 +137,10 @@ def refined(matrix: np.ndarray, source: np.ndarray, target: np.ndarray, anchors:
         source: (source word, dim), by frequency.
         target: (target word, dim), by frequency.
         anchors: (pair, 2), indices; these words are not looked up anew (ours).
+        n_frequent: words of each space that the dictionary is made of.
+        n_neighbours: of CSLS.
     """
-    found = mutual_dictionary(source[:N_FREQUENT] @ matrix.T, target[:N_FREQUENT])
+    found = mutual_dictionary(source[:n_frequent] @ matrix.T, target[:n_frequent], n_neighbours)
     free = ~np.isin(found[:, 0], anchors[:, 0]) & ~np.isin(found[:, 1], anchors[:, 1])
     pairs = np.concatenate([anchors, found[free]])
     return procrustes(source[pairs[:, 0]], target[pairs[:, 1]])

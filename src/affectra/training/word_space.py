@@ -1,14 +1,18 @@
 """Vectors of the words of a fold: read from a file, learnt from its training text, or heard in its training speech."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from affectra.errors import ConfigError
 from affectra.features.word_vector_frames import find_vector
 from affectra.files import sha256_file
 from affectra.recipe import Component
 from affectra.registry import Registry, check_options
-from affectra.semantics.alignment import Start, align_spaces, shared_words
+from affectra.semantics.adversarial import AdversarialSettings, Count
+from affectra.semantics.alignment import N_FREQUENT, N_REFINEMENTS, Start, align_spaces, shared_words
+from affectra.semantics.csls import N_NEIGHBOURS
 from affectra.semantics.homophones import check_homophones
 from affectra.semantics.report import alignment_numbers
 from affectra.semantics.spoken_words import WordFrames
@@ -17,6 +21,7 @@ from affectra.text.skip_gram import train_skip_gram
 from affectra.text.word_vectors import read_word_vectors
 
 WORD_SPACES: Registry[Callable[..., WordSpace]] = Registry("word vectors")
+START_OF = {"n_asked": "anchors", "adversary": "adversarial", "n_starts": "adversarial"}  # options of one start alone
 
 
 @WORD_SPACES.register("file")
@@ -59,6 +64,11 @@ def _speech2vec(
     text_epochs: int = 20,
     start: Start = "anchors",
     n_asked: int = 20,
+    adversary: Mapping[str, Any] | None = None,
+    n_starts: Count = 1,
+    n_refinements: Annotated[int, Field(ge=0)] = N_REFINEMENTS,
+    n_frequent: Count = N_FREQUENT,
+    n_neighbours: Count = N_NEIGHBOURS,
 ) -> WordSpace:
     """Speech2Vec of the training speech, laid over the skip-gram space of what is said in it.
 
@@ -71,8 +81,14 @@ def _speech2vec(
         n_epochs: of Speech2Vec.
         min_count: words said less often are in neither space.
         text_epochs: of the skip-grams.
-        start: of the alignment; "anchors" are the words of the transcripts themselves.
-        n_asked: words that are no anchors and tell how well words find themselves; the rarest ones.
+        start: of the alignment: "adversarial" knows no pair of words, "anchors" are words with the same letters in
+            both spaces, "axes" are the spaces' main directions.
+        n_asked: of the start "anchors": words that are no anchors and test how well words find themselves; the rarest.
+        adversary: of the start "adversarial": see `AdversarialSettings`.
+        n_starts: of the start "adversarial": so many, of which the best by a criterion without known pairs counts.
+        n_refinements: how often Procrustes on the dictionary of frequent words improves the start.
+        n_frequent: words of each space that this dictionary is made of.
+        n_neighbours: of the dictionary's CSLS.
     """
     from affectra.semantics.speech2vec_training import train_speech2vec  # late, it imports Lightning
 
@@ -98,7 +114,10 @@ def _speech2vec(
             "test the alignment; lower n_asked or min_count, or give more speech"
         )
     anchors = [(word, word) for word in shared[: len(shared) - n_asked]] if start == "anchors" else []
-    alignment = align_spaces(spoken, text, start=start, anchors=anchors, seed=seed)
+    alignment = align_spaces(
+        spoken, text, start=start, anchors=anchors, settings=AdversarialSettings(**adversary or {}), n_starts=n_starts,
+        n_refinements=n_refinements, n_frequent=n_frequent, n_neighbours=n_neighbours, seed=seed,
+    )  # fmt: skip
     languages = sorted({speech.language for speech in training if speech.language})
     told = alignment_numbers(alignment, check_homophones(spoken, languages))
     return HeardWords(network, alignment, {"alignment": told})
@@ -114,7 +133,20 @@ def check_word_space(component: Component) -> None:
         f"word vectors {component.name!r}", WORD_SPACES[component.name], component.options,
         also=("training", "unknown", "seed"),
     )  # fmt: skip
+    if component.name == "speech2vec":
+        _check_start(component.options)
     size_of(component)
+
+
+def _check_start(options: Mapping[str, Any]) -> None:
+    """Raise a `ConfigError` for options of another start than the alignment has, or an unknown one of the adversary."""
+    start = options.get("start", "anchors")
+    for option, needed in START_OF.items():
+        if option in options and start != needed:
+            raise ConfigError(
+                f"word vectors 'speech2vec': {option} belongs to start: {needed}, found start: {start}; leave it out"
+            )
+    check_options("word vectors 'speech2vec': adversary", AdversarialSettings, options.get("adversary") or {})
 
 
 def size_of(component: Component) -> int:

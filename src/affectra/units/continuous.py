@@ -8,7 +8,7 @@ import pandas as pd
 
 from affectra.continuous_evaluation import evaluate_continuous
 from affectra.continuous_predictions import dimensions_of, read_frames, write_frames
-from affectra.continuous_report import continuous_summary, write_continuous_report
+from affectra.continuous_report import continuous_summary, word_lines, write_continuous_report
 from affectra.corpora.utterance import Corpus, join_manifests
 from affectra.errors import ConfigError
 from affectra.labels import LabelledUtterances, select
@@ -122,6 +122,8 @@ def so_far(scores: Mapping[str, Any]) -> str:
 
 
 def finish(plan: Plan, scores: Mapping[str, Any], say: Callable[[str], None]) -> None:
-    """Write the report."""
-    del scores, say
+    """Write the report, and say what was found out about the words."""
+    del scores
     write_continuous_report(plan.folder)
+    for line in word_lines(plan.folder):
+        say(f"words: {line}")
