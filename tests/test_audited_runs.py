@@ -14,7 +14,7 @@ from affectra.corpora.utterance import read_manifest, write_manifest
 from affectra.errors import AudioError, ConfigError, ProtocolError
 from affectra.files import read_json
 from affectra.plan import outline, plan_run
-from affectra.run import execute
+from affectra.run import execute, result_line
 
 QUICK = parse_assignments(["training.epochs=1", "model.options.channels=[4, 4, 4, 4]"])
 
@@ -69,6 +69,44 @@ def test_a_clean_run_carries_its_audit(tones: Path, tmp_path: Path) -> None:
     assert environment["audit"]["lines"][-1] == "verdict: no leak in 2 folds", "and the audio was compared"
     for report in ("report.md", "report.html"):
         assert "verdict: no leak in 2 folds" in (tmp_path / "run" / report).read_text()
+
+
+def test_speakers_that_may_be_one_stand_in_every_result_that_is_called_speaker_independent(
+    tones: Path, tmp_path: Path
+) -> None:
+    manifest = read_manifest(tones)
+    write_manifest(manifest.assign(speaker=manifest["speaker"].replace({"s0": "Anna", "s1": "ANNA"})), tones)
+    settings = {**QUICK, "protocol": {"name": "kfold-speaker", "options": {"k": 2, "dev": False}}}
+    plan = plan_run("li2018-cpu", [f"tones={tones}"], settings=settings, out=tmp_path / "run")
+    names = "'ANNA', 'Anna' (corpus tones)"
+    warning = f"warning: speaker-spelling: 2 of 4 names may be the same speaker: {names}"
+    assert f"audit     {warning}" in outline(plan)
+    said: list[str] = []
+    scores = execute(plan, say=said.append)
+    assert f"audit: {warning}" in said and scores["alike_speakers"] == [names]
+    assert f", speaker-independent, MAY BE THE SAME SPEAKER ({names})" in result_line(plan, scores)
+    assert warning in read_json(tmp_path / "run" / "environment.json")["audit"]["lines"]
+    for report in ("report.md", "report.html"):
+        assert "MAY BE THE SAME SPEAKER" in (tmp_path / "run" / report).read_text()
+
+
+RATED = "the ratings in the column arousal (24 of 24 rows) are not used"
+
+
+def test_a_task_of_emotion_words_says_that_ratings_of_its_name_are_not_used(tones: Path, tmp_path: Path) -> None:
+    settings = {**QUICK, "protocol": {"name": "kfold-speaker", "options": {"k": 2, "dev": False}}}
+    given = [f"tones={tones}"]
+    assert not any("ratings" in line for line in outline(plan_run("li2018-cpu", given, task="arousal")))
+    write_manifest(read_manifest(tones).assign(arousal=3.0, valence=2.0), tones)
+    assert not any("ratings" in line for line in outline(plan_run("li2018-cpu", given, task="emotion")))
+    plan = plan_run("li2018-cpu", given, task="arousal", settings=settings, out=tmp_path / "run")
+    assert any(line.startswith("labels    arousal is taken from the emotion words; " + RATED) for line in outline(plan))
+    said: list[str] = []
+    execute(plan, say=said.append)
+    assert any(line.startswith("labels: ") and RATED in line for line in said)
+    assert RATED in read_json(tmp_path / "run" / "environment.json")["labels"]["notes"][0]
+    for report in ("report.md", "report.html"):
+        assert RATED in (tmp_path / "run" / report).read_text()
 
 
 def test_folds_of_ours_that_were_changed_are_held_to_their_protocol_and_it_is_said(

@@ -154,7 +154,7 @@ def test_predict_reads_and_flags_what_is_merely_odd(
         ("utterance,file,emotion\na,a.wav,anger\na,b.wav,anger\n", "stands there twice"),
         ("utterance,file,start\na,a.wav,soon\n", "not a number"),
         ("utterance,file,start,end\na,a.wav,2,1\n", "end is not after start"),
-        ("utterance,file,speaker\na,a.wav,x\nb,b.wav,x \n", "with space around it"),
+        ("utterance,file,split\na,a.wav,train\nb,b.wav,train \n", "with space around it"),
         ("utterance,file,gender\na,a.wav,woman\n", "unknown gender 'woman'"),
         ("utterance,file,speaker,emotion\na,gone.wav,x,anger\nb,gone2.wav,y,fear\nc,gone3.wav,z,anger\n", "gone.wav"),
     ],

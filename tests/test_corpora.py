@@ -465,6 +465,79 @@ def test_equal_stems_are_told_apart_by_path_and_stretches_by_start(tmp_path: Pat
     assert names == ["a/1", "b/1", "long.wav#0", "long.wav#2.5", "3"]
 
 
+ONE_TABLE = [  # file, start, end, speaker; all different, each as near to another as rows can be
+    ("talk.wav", "0", "3", "ann"),  # two people at once
+    ("talk.wav", "0", "3", "bob"),
+    ("talk.wav", "0", "2", "bob"),
+    ("talk.wav", "5", "9", "ann"),  # a short segment within a long one
+    ("talk.wav", "5", "6", "ann"),
+    ("talk.wav", "1000.001", "1001", "ann"),  # a millisecond apart, late in a recording
+    ("talk.wav", "1000.002", "1001", "ann"),
+    ("talk.wav", "1000.0010000001", "1001", "ann"),
+    ("talk.wav", "2", "", "ann"),
+    ("talk.wav", "2", "3", "ann"),
+    ("talk.wav", "", "", "ann"),  # the whole recording, of two people and of nobody
+    ("talk.wav", "", "", "bob"),
+    ("talk.wav", "", "", ""),
+    ("talk.wav", "0", "3", ""),
+    ("a.wav.wav", "", "", "ann"),  # one's stem is the other's file
+    ("a.wav", "", "", "ann"),
+    ("a.flac", "", "", "ann"),
+]
+
+
+def test_rows_that_differ_in_file_time_or_speaker_are_each_an_utterance(tmp_path: Path) -> None:
+    touch(tmp_path, *{file for file, *_ in ONE_TABLE})
+    columns = ("file", "start", "end", "speaker")
+    rows = [dict(zip(columns, row, strict=True), emotion="sad") for row in ONE_TABLE]
+    for order in (rows, rows[::-1]):
+        corpus = read_csv(write_table(tmp_path / "t.csv", order))
+        assert corpus.faults == () and len(corpus.manifest) == len(rows)
+        assert corpus.manifest["utterance"].is_unique
+    names = dict(zip(ONE_TABLE, reversed(list(corpus.manifest["utterance"])), strict=True))
+    assert names["talk.wav", "1000.001", "1001", "ann"] == "talk.wav#1000.001"
+    assert names["talk.wav", "5", "6", "ann"] == "talk.wav#5-6"
+    assert names["talk.wav", "0", "3", "bob"] == "talk.wav#0-3-bob"
+
+
+def test_a_name_that_the_table_gives_is_nobody_elses(tmp_path: Path) -> None:
+    touch(tmp_path, "1.wav", "2.wav")
+    rows = [
+        {"utterance": name, "file": file, "speaker": "ann", "emotion": "sad"}
+        for name, file in (("1", "2.wav"), ("1.wav", "2.wav"), ("1.wav#0", "2.wav"), ("1.wav#0-ann", "2.wav"))
+    ]
+    table = write_table(tmp_path / "t.csv", [*rows, {**rows[0], "utterance": "", "file": "1.wav"}])
+    assert list(read_csv(table).manifest["utterance"]) == ["1", "1.wav", "1.wav#0", "1.wav#0-ann", "1.wav#0-ann-2"]
+
+
+@pytest.mark.parametrize(
+    ("again", "reason"),
+    [
+        ({}, "talk.wav: the utterance 'talk' stands there twice; left out"),
+        ({"emotion": "angry"}, "talk.wav: the utterance 'talk' stands there twice, with another emotion; left out"),
+        (
+            {"emotion": "angry", "text": "No."},
+            "talk.wav: the utterance 'talk' stands there twice, with another text, emotion; left out",
+        ),
+    ],
+)
+def test_a_row_that_stands_there_twice_is_left_out_and_what_differs_is_named(
+    again: dict[str, str], reason: str, tmp_path: Path
+) -> None:
+    touch(tmp_path, "talk.wav")
+    row: dict[str, object] = {"file": "talk.wav", "speaker": "ann", "emotion": "sad", "text": ""}
+    corpus = read_csv(write_table(tmp_path / "t.csv", [row, {**row, **again}]))
+    assert list(corpus.manifest["emotion"]) == ["sadness"] and corpus.faults == (reason,)
+
+
+def test_a_table_of_ratings_without_emotion_words_is_read_and_says_so(tmp_path: Path) -> None:
+    touch(tmp_path, "1.wav", "2.wav")
+    rows: list[dict[str, object]] = [{"file": f"{n}.wav", "speaker": "a", "valence": n, "arousal": 7} for n in (1, 2)]
+    corpus = read_csv(write_table(tmp_path / "t.csv", rows))
+    assert list(corpus.manifest["valence"]) == [1.0, 2.0] and list(corpus.manifest["emotion"]) == ["", ""]
+    assert corpus.faults == ("t.csv: no column 'emotion'; the utterances have ratings alone (arousal, valence)",)
+
+
 @pytest.mark.parametrize(
     ("row", "reason"),
     [

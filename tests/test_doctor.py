@@ -297,6 +297,12 @@ def test_rows_that_protocols_or_tasks_cannot_use_are_counted(healthy: Corpus) ->
     assert found(diagnosis, "warning", "", "1 of 8 utterances have no emotion")
 
 
+def test_spellings_that_may_be_one_speaker_are_found(healthy: Corpus) -> None:
+    diagnosis = examine(change(healthy, "u2", speaker="s 1"))
+    assert found(diagnosis, "warning", "", "may be the same speaker: 'S1', 's 1' (corpus mine)") and diagnosis.ok
+    assert "may be the same speaker" in json.dumps(diagnosis.to_json())
+
+
 def test_two_utterances_of_one_stretch_are_found(healthy: Corpus) -> None:
     assert found(examine(change(healthy, "u2", file="wav/1.wav")), "warning", "wav/1.wav", "u2 is the same stretch")
 

@@ -8,7 +8,7 @@ import pytest
 
 from affectra.config import parse_assignments
 from affectra.corpora.utterance import EMOTIONS
-from affectra.errors import CorpusError
+from affectra.errors import ConfigError, CorpusError
 from affectra.evaluation import read_predictions
 from affectra.files import read_json
 from affectra.labels import BINARY, HIGH, LOW, NEGATIVE, NOT_A_CLASS, POSITIVE, TASKS, map_labels
@@ -106,6 +106,49 @@ def test_an_unknown_task_or_a_single_class_is_refused() -> None:
         map_labels(pd.DataFrame({"emotion": ["anger"]}), "emotion44")
     with pytest.raises(CorpusError, match="needs at least two classes"):
         map_labels(pd.DataFrame({"emotion": ["anger", "none"]}), "emotion")
+
+
+# --- ratings beside emotion words
+
+
+def rated(emotions: str, **columns: object) -> pd.DataFrame:
+    return pd.DataFrame({"emotion": emotions.split(), "corpus": "one"}).assign(**columns)
+
+
+@pytest.mark.parametrize(
+    ("task", "auxiliary", "beginning"),
+    [
+        ("arousal", (), "arousal is taken from the emotion words; the ratings in the column arousal (2 of 3 rows) are"),
+        ("quadrant", (), "quadrant is taken from the emotion words; the ratings in the columns arousal (2 of 3 rows) "
+                         "and valence (3 of 3 rows) are not used"),
+        ("emotion", ("arousal", "valence"), "arousal and valence are taken from the emotion words; the ratings in the"),
+    ],
+)  # fmt: skip
+def test_ratings_that_a_task_does_not_take_are_said(task: str, auxiliary: tuple[str, ...], beginning: str) -> None:
+    rows = rated("anger neutral sadness", arousal=[1.0, np.nan, 3.0], valence=2.0)
+    (note,) = map_labels(rows, task, auxiliary=auxiliary).notes
+    assert note.startswith(beginning) and "the task dimensions" in note
+    assert map_labels(rows, "emotion").notes == ()
+    assert map_labels(rows.assign(arousal=np.nan, valence=np.nan), task, auxiliary=auxiliary).notes == ()
+
+
+@pytest.mark.parametrize("task", ["arousal", "emotion", "quadrant"])
+def test_ratings_without_a_single_emotion_word_are_refused_with_what_is_there(task: str) -> None:
+    message = r"none of the 2 utterances has one; there are ratings \(valence of 2\).*column emotion"
+    with pytest.raises(CorpusError, match=message):
+        map_labels(rated("none other", valence=[1.0, 2.0]), task)
+
+
+@pytest.mark.parametrize("recipe", ["li2018-cpu", "conversation", "tzirakis2021-cpu"])
+@pytest.mark.parametrize("task", ["dimensions", "distribution", "multilabel"])
+def test_a_task_that_is_planned_is_said_to_be_and_what_there_is_instead(recipe: str, task: str) -> None:
+    with pytest.raises(ConfigError, match=rf"task '{task}' .* is planned.*arousal, valence.*over time.*tzirakis2021"):
+        plan_run(recipe, task=task)
+
+
+def test_labels_over_time_need_a_recipe_over_time() -> None:
+    with pytest.raises(ConfigError, match=r"task 'continuous' is of labels over time; take .* tzirakis2021"):
+        plan_run("li2018-cpu", task="continuous")
 
 
 # --- arousal and valence beside the classes

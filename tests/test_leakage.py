@@ -397,6 +397,21 @@ def test_classes_and_people_that_spoil_a_result_are_warned_of() -> None:
     assert said["unknown-speaker"].examples == ("s4_1x",)
 
 
+def test_spellings_that_may_be_one_speaker_are_warned_of_and_are_no_leak() -> None:
+    rows = make_rows()
+    for r in rows:
+        r["speaker"] = {"s4": "S0", "s5": "s01", "s6": "s02", "s2": "s-2"}.get(r["speaker"], r["speaker"])
+    found = audit(make_folds(rows), as_manifest(rows), promises=("speaker", "session"))
+    (finding,) = found.findings
+    assert (finding.kind, finding.severity, finding.fold) == ("speaker-spelling", "warning", None)
+    assert (finding.count, finding.total) == (6, 8) and found.ok
+    groups = ["'S0', 's0' (corpus c)", "'s-2', 's02' (corpus c)", "'s01', 's1' (corpus c)"]
+    assert found.lines()[0].endswith(f"6 of 8 names may be the same speaker: {'; '.join(groups)}")
+    assert json.loads(json.dumps(found.to_json()))["findings"][0]["examples"] == list(finding.examples)
+    elsewhere = [Fold(("s0_0x",), (), ("s3_0x",))]
+    assert not any("same speaker" in line for line in audit(elsewhere, as_manifest(rows)).lines()), "takes no part"
+
+
 def test_what_could_not_be_heard_is_said() -> None:
     rows = make_rows()
     heard = sounds(rows)

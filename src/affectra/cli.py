@@ -175,6 +175,7 @@ def prepare(
         Options of the corpus's reader, e.g. label_source=target.
     """
     from affectra.config import parse_assignments
+    from affectra.corpora.names import spelling_warnings
     from affectra.corpora.sources import write_corpus
     from affectra.errors import ConfigError
 
@@ -195,8 +196,8 @@ def prepare(
             _say(f"affectra: the database's files are relative to {opened.root}; put it there, or the audio beside it")
     else:
         write_corpus(opened, out)
-    for fault in opened.faults:
-        _say(f"affectra: {fault}")
+    for warning in (*opened.faults, *spelling_warnings(opened.manifest)):
+        _say(f"affectra: {warning}")
     speakers = opened.manifest["speaker"].replace("", None).nunique()
     print(f"{out}: {len(opened.manifest)} utterances, {speakers} speakers")
     # A row of one's own table that failed; a corpus may hold files that are none of its utterances.
@@ -274,12 +275,15 @@ def split(
         Options of the protocol, e.g. dev=false.
     """
     from affectra.config import parse_assignments
+    from affectra.corpora.names import spelling_warnings
     from affectra.corpora.utterance import join_manifests, read_manifest
     from affectra.protocols import apply_protocol, write_splits
 
     manifest = join_manifests([read_manifest(path) for path in manifests])
     splits = apply_protocol(protocol, manifest, parse_assignments(settings))
     write_splits(splits, out)
+    for warning in spelling_warnings(manifest):
+        _say(f"affectra: {warning}")
     stamp = "speaker-independent" if splits.speaker_independent else "SPEAKER-DEPENDENT"
     folds = f"{len(splits.folds)} fold{'s' * (len(splits.folds) != 1)}"
     print(f"{out}: {folds}, {stamp}, hash {splits.hash}")

@@ -27,11 +27,13 @@ class Task:
         name: the name used on the command line.
         title: one line on what it is.
         target: (manifest rows) -> the class of each row, NaN where it has none.
+        unused: columns of ratings that somebody may expect it to learn from; it takes emotion words.
     """
 
     name: str
     title: str
     target: Callable[[pd.DataFrame], pd.Series]
+    unused: tuple[str, ...] = ()
 
 
 def _by_word(classes: Mapping[str, str]) -> Callable[[pd.DataFrame], pd.Series]:
@@ -100,16 +102,47 @@ TASKS = {
             "arousal",
             "low or high arousal by emotion word (Gao 2022)",
             _by_word(dict.fromkeys(LOW, "low") | dict.fromkeys(HIGH, "high")),
+            unused=("arousal",),
         ),
         Task(
             "valence",
             "negative or positive valence by emotion word (Gao 2022)",
             _by_word(dict.fromkeys(NEGATIVE, "negative") | dict.fromkeys(POSITIVE, "positive")),
+            unused=("valence",),
         ),
-        Task("quadrant", "four quadrants of arousal and valence (Gao 2021)", _by_word(_quadrants())),
+        Task(
+            "quadrant",
+            "four quadrants of arousal and valence by emotion word (Gao 2021)",
+            _by_word(_quadrants()),
+            unused=("arousal", "valence"),
+        ),
         Task("sentiment", "negative, neutral or positive, as MELD labels it", _by_sentiment),
     )
 }
+
+RATINGS = ("arousal", "valence", "dominance", "liking")  # columns of the manifest
+NOT_YET = {
+    "dimensions": "ratings of utterances",
+    "distribution": "what each rater chose",
+    "multilabel": "several emotions at once",
+}
+
+
+def unknown_task(name: str) -> str:
+    """A message for a task that is none of `TASKS`: planned, of another kind of recipe, or unknown.
+
+    Example:
+        >>> unknown_task("continuous")
+        "task 'continuous' is of labels over time; take a recipe over time, such as tzirakis2021"
+    """
+    if name in NOT_YET:
+        return (
+            f"task {name!r} ({NOT_YET[name]}) is planned, and this version cannot learn it yet; it learns the tasks "
+            f"{', '.join(TASKS)}, and labels over time with recipes such as tzirakis2021"
+        )
+    if name == "continuous":
+        return "task 'continuous' is of labels over time; take a recipe over time, such as tzirakis2021"
+    return unknown_name("task", name, TASKS)
 
 
 @dataclass(frozen=True)
@@ -121,12 +154,14 @@ class LabelledUtterances:
         classes: the classes in alphabetical order; scores and confusion matrices follow it.
         dropped: how many utterances each left-out emotion word had.
         excluded: how many utterances were not selected at all, by "column value".
+        notes: what to know of where the classes come from, a line each.
     """
 
     manifest: pd.DataFrame
     classes: tuple[str, ...]
     dropped: Mapping[str, int]
     excluded: Mapping[str, int]
+    notes: tuple[str, ...] = ()
 
 
 BINARY = {"arousal": "high", "valence": "positive"}  # auxiliary task -> the class whose probability its head gives
@@ -148,7 +183,7 @@ def map_labels(
             column `target_<name>` with 1, 0 or -1 for unknown.
 
     Raises:
-        CorpusError: unknown task, column or value, or fewer than two classes are left.
+        CorpusError: unknown task, column or value, ratings and no emotion word, or fewer than two classes are left.
 
     Example:
         >>> rows = pd.DataFrame({"emotion": ["anger", "excitement", "fear", "none"]})
@@ -157,7 +192,7 @@ def map_labels(
         (['anger', 'happiness'], ('anger', 'happiness'), {'fear': 1, 'none': 1})
     """
     if task not in TASKS:
-        raise CorpusError(unknown_name("task", task, TASKS))
+        raise CorpusError(unknown_task(task))
     selected, excluded = select(manifest, only or {})
     target = TASKS[task].target(selected)
     sides = {f"target_{name}": _binary(name, selected) for name in auxiliary}
@@ -165,6 +200,13 @@ def map_labels(
     for side in sides.values():
         kept |= side >= 0
     words = selected["emotion"].astype(str)
+    rated = _count_ratings(selected)
+    if rated and words.isin(NOT_A_CLASS).all() and not kept.any():
+        raise CorpusError(
+            f"task {task!r} is taken from emotion words, and none of the {len(words)} utterances has one; there are "
+            f"ratings ({', '.join(f'{column} of {n}' for column, n in rated.items())}), from which this version cannot "
+            "learn yet (the task dimensions is planned); fill the manifest's column emotion"
+        )
     counts = words[~kept].replace("", "unlabelled").value_counts().sort_index()
     labelled = selected.assign(target=target.astype(object).fillna("").astype(str), **sides)[kept].reset_index(
         drop=True
@@ -175,7 +217,28 @@ def map_labels(
             f"task {task!r} needs at least two classes; the manifest's emotion words "
             f"({', '.join(sorted(set(words))) or 'none'}) give {len(present)}"
         )
-    return LabelledUtterances(labelled, present, {str(word): int(n) for word, n in counts.items()}, excluded)
+    dropped = {str(word): int(n) for word, n in counts.items()}
+    return LabelledUtterances(labelled, present, dropped, excluded, _notes([task, *auxiliary], rated, len(selected)))
+
+
+def _count_ratings(manifest: pd.DataFrame) -> dict[str, int]:
+    """How many rows have a rating, by column."""
+    counts = {column: int(manifest[column].notna().sum()) for column in RATINGS if column in manifest}
+    return {column: n for column, n in counts.items() if n}
+
+
+def _notes(tasks: Sequence[str], rated: Mapping[str, int], n_rows: int) -> tuple[str, ...]:
+    """One line where tasks are taken from emotion words though the manifest has ratings of the same name."""
+    tasks = [task for task in dict.fromkeys(tasks) if set(TASKS[task].unused) & rated.keys()]
+    columns = [column for column in rated if any(column in TASKS[task].unused for task in tasks)]
+    if not columns:
+        return ()
+    counts = " and ".join(f"{column} ({rated[column]} of {n_rows} rows)" for column in columns)
+    return (
+        f"{' and '.join(tasks)} {'is' if len(tasks) == 1 else 'are'} taken from the emotion words; the ratings in the "
+        f"column{'s' * (len(columns) > 1)} {counts} are not used: they are for the task dimensions, which is planned "
+        "and not there yet",
+    )
 
 
 def _binary(name: str, manifest: pd.DataFrame) -> pd.Series:

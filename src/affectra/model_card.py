@@ -102,6 +102,8 @@ def _measured(scores: Mapping[str, Any]) -> Iterator[str]:
         yield "What is exported heard all of these corpora, so it cannot be measured on them again.\n"
     if scores.get("leaks"):
         yield f"**LEAK ({', '.join(scores['leaks'])}): these numbers are too good.**\n"
+    if scores.get("alike_speakers"):
+        yield f"**MAY BE THE SAME SPEAKER, in training and in test: {'; '.join(scores['alike_speakers'])}**\n"
     if scores.get("normalization", {}).get("transductive"):
         yield "**TRANSDUCTIVE: normalised over many test utterances; a recording alone gets other scores.**\n"
     percent = round(100 * interval["level"])

@@ -172,6 +172,12 @@ def _check_recordings(corpus: Corpus, rows: pd.DataFrame) -> None:
         check_audio(replace(corpus, manifest=own))
 
 
+def label_notes(plan: Plan) -> list[str]:
+    """What to know of the labels that a run learns from."""
+    labelled = [plan.data.labelled, plan.data.pretraining_labelled]
+    return list(dict.fromkeys(note for one in labelled if one is not None for note in one.notes))
+
+
 def outline(plan: Plan, n_processes: int = 1) -> list[str]:
     """What a run would do, in lines: data, protocol, model, and an estimate of the time it takes."""
     recipe, data = plan.recipe, plan.data
@@ -185,6 +191,7 @@ def outline(plan: Plan, n_processes: int = 1) -> list[str]:
         f"corpora   {', '.join(corpus.name for corpus in data.corpora)}{' (synthetic speech)' * data.synthetic}",
         *([f"pretrained on {others}"] if others else []),
         f"task      {recipe.task}: " + ", ".join(f"{name} {counts[name]}" for name in sorted(counts.index) if name),
+        *(f"labels    {note}" for note in label_notes(plan)),
         *([f"left out  {dropped}"] if dropped else []),
         f"protocol  {data.splits.protocol} v{data.splits.version}, {stamp}, {len(data.splits.folds)} fold(s), "
         f"hash {data.splits.hash[:12]}",

@@ -89,6 +89,8 @@ def stamps(scores: Mapping[str, Any]) -> list[str]:
         found.append(f"PARTIAL ({scores['folds_done']} folds)")
     if not scores["protocol"]["speaker_independent"]:
         found.append("SPEAKER-DEPENDENT")
+    if alike := scores.get("alike_speakers"):  # runs of version 0.1 do not say
+        found.append(f"MAY BE THE SAME SPEAKER ({alike[0]}{'; ...' * (len(alike) > 1)})")
     if scores["normalization"]["transductive"]:
         found.append(f"TRANSDUCTIVE (normalised per {scores['normalization']['mode']})")
     if scores.get("adaptation", "none") != "none":  # runs of version 0.1 do not say

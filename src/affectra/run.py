@@ -18,7 +18,7 @@ from affectra.grid import run_jobs
 from affectra.leakage.audit import audit
 from affectra.leakage.findings import Audit
 from affectra.leakage.fingerprint import fingerprint_corpora
-from affectra.plan import refuse_leaks
+from affectra.plan import label_notes, refuse_leaks
 from affectra.protocols.folds import Fold
 from affectra.recipe import AnyRecipe
 from affectra.units import UNITS
@@ -45,6 +45,9 @@ def execute(
     """
     claim(plan, resume)
     unit, labelled, threads = UNITS[plan.recipe.unit], plan.data.labelled, n_threads(plan, n_processes)
+    notes = label_notes(plan)
+    for note in notes:
+        say(f"labels: {note}")
     work = unit.prepare(plan, threads, say)
     heard = _listen(plan, say)
     environment = {
@@ -58,6 +61,7 @@ def execute(
         "labels": {
             "task": plan.recipe.task,
             "classes": list(labelled.classes),
+            "notes": notes,
             "dropped": dict(labelled.dropped),
             "excluded": dict(labelled.excluded),
         },
@@ -65,6 +69,9 @@ def execute(
             "verdict": "leak" if heard.leaks else "clean",
             "leaks": list(heard.leaks),
             "lines": [*plan.data.unexpected, *heard.lines()],
+            "alike_speakers": [
+                names for found in heard.findings if found.kind == "speaker-spelling" for names in found.examples
+            ],
         },
         **unit.facts(plan),
         **work.facts,
@@ -217,6 +224,7 @@ def collect(folder: str | Path) -> dict[str, Any]:
         leaks=environment["audit"]["leaks"],
         adaptation=environment["adaptation"],
     )
+    scores["alike_speakers"] = environment["audit"].get("alike_speakers", [])  # version 0.1 did not look for them
     write_json(folder / "scores.json", scores)
     return scores
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from affectra.corpora.channels import parse_channel
+from affectra.corpora.names import normalize_name
 from affectra.corpora.tables import TABLE_SUFFIXES, read_records
 from affectra.errors import ConfigError
 from affectra.registry import unknown_name
@@ -169,7 +170,7 @@ def parse_channels(given: Sequence[str]) -> dict[str, int]:
         speaker, sign, cell = item.rpartition("=")
         if not (speaker and sign):
             raise ConfigError(f"--channel {item}: expected SPEAKER=CHANNEL, e.g. caller=left")
-        found[speaker] = _channel(cell, f"--channel {item}")
+        found[normalize_name(speaker)] = _channel(cell, f"--channel {item}")
     return found
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from affectra.corpora.names import spelling_warnings
 from affectra.corpora.recordings import Recording, inspect
 from affectra.corpora.tree import condense
 from affectra.corpora.utterance import Corpus, CorpusInfo
@@ -133,6 +134,7 @@ def examine(
     expected = dict(info.expected) if info else {}
     counts = _count(corpus.manifest, recordings, expected.get("tasks", ()))
     findings += _compare(counts, expected)
+    findings += [Finding("warning", "", warning) for warning in spelling_warnings(corpus.manifest)]
     findings += _look_at_rows(corpus.manifest, over_time="continuous" in corpus.tables)
     findings += _look_at_ratings(corpus.manifest, expected.get("scale"))
     findings += _look_at_stretches(corpus.manifest, recordings)

@@ -1,13 +1,17 @@
 """Anybody's own corpus: a table of files, speakers and emotions, or one folder a class."""
 
+import itertools
 import math
 import os
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path, PurePosixPath
+
+import numpy as np
 
 from affectra.audio import AUDIO_SUFFIXES
 from affectra.corpora.channels import ChannelFiles, nowhere_to_write, parse_channel
+from affectra.corpora.names import normalize_name
 from affectra.corpora.tables import Record, find_table, read_records
 from affectra.corpora.tree import Fault, Row, condense, find_recording, is_media, list_files
 from affectra.corpora.utterance import (
@@ -23,7 +27,8 @@ from affectra.corpora.utterance import (
 from affectra.errors import ConfigError, CorpusError
 from affectra.registry import unknown_name
 
-NEEDED = ("file", "emotion")  # a speaker column may be missing, and then no speaker is guessed
+DIMENSIONS = ("arousal", "valence", "dominance", "liking")
+LABELS = ("emotion", *DIMENSIONS)  # a table needs one of them
 
 # Words that corpora use for the manifest's emotions; other forms and abbreviations of the same word, nothing near it.
 SYNONYMS = {
@@ -63,8 +68,9 @@ def read_csv(
 ) -> Corpus:
     """Read a corpus described by a table (.csv, .tsv or .jsonl) with `file`, `emotion` and, if known, `speaker`.
 
-    Any other column of the manifest is taken too. An utterance without a name gets its file's stem, or as much of its
-    path as makes it unique. Rows that cannot be used are faults; so are columns that no manifest has and unknown words.
+    Any other column of the manifest is taken too, and ratings (`arousal`, `valence`, `dominance`, `liking`) may stand
+    in place of `emotion`. An utterance without a name gets its file's stem, or as much of path, start, end and speaker
+    as makes it unique. Rows that cannot be used are faults; so are columns that no manifest has and unknown words.
 
     A row with a `channel` (a number from 0 on, left or right) is of that channel of its recording alone, which is
     written as a mono file; the corpus's root is then a folder above all its files. Where the table says nothing of
@@ -83,12 +89,12 @@ def read_csv(
     root = Path(root) if root is not None else table.parent
     records = read_records(table)
     columns = {column for _, record in records if not isinstance(record, str) for column in record}
-    for column in NEEDED:
-        if columns and column not in columns:
-            found = ", ".join(sorted(columns))
-            raise CorpusError(
-                f"{table}: the column {column!r} is missing; expected file, speaker, emotion, found {found}"
-            )
+    missing = "file" if "file" not in columns else "" if columns.intersection(LABELS) else "emotion"
+    if columns and missing:
+        raise CorpusError(
+            f"{table}: the column {missing!r} is missing; expected file, speaker, emotion (or ratings: "
+            f"{', '.join(DIMENSIONS)}), found {', '.join(sorted(columns))}"
+        )
     if channel_folder is None and any(not isinstance(record, str) and record.get("channel") for _, record in records):
         raise nowhere_to_write(table)
     channels = ChannelFiles(root, channel_folder or root)
@@ -106,6 +112,9 @@ def read_csv(
         raise CorpusError(f"{table}: none of {len(records)} rows can be used; {condense(faults)[0]}")
     for column in sorted(columns - {*COLUMNS, "channel"}):
         faults.append((table.name, f"{unknown_name('column', column, COLUMNS)}; ignored"))
+    if "emotion" not in columns:
+        rated = ", ".join(column for column in DIMENSIONS if column in columns)
+        faults.append((table.name, f"no column 'emotion'; the utterances have ratings alone ({rated})"))
     if "corpus" in columns:
         faults.append((table.name, f"column 'corpus' ignored; all utterances belong to {name!r}"))
     return corpus_from_rows(name, _shared_root(rows), rows, faults, str(table))
@@ -244,13 +253,15 @@ def _compile(pattern: str) -> re.Pattern[str]:
 
 def corpus_from_rows(name: str, root: Path, rows: list[Row], faults: list[Fault], source: str) -> Corpus:
     """Name the utterances, drop doubles, say which words are unknown."""
+    name = normalize_name(name)
     _name_utterances(rows)
     kept: dict[str, Row] = {}
     for row in rows:
-        if row["utterance"] in kept:
-            faults.append((row["file"], f"the utterance {row['utterance']!r} stands there twice; left out"))
-        else:
-            kept[row["utterance"]] = row
+        first = kept.setdefault(row["utterance"], row)
+        if first is not row:
+            others = [column for column in COLUMNS if (row.get(column) or "") != (first.get(column) or "")]
+            text = f"the utterance {row['utterance']!r} stands there twice"
+            faults.append((row["file"], text + f", with another {', '.join(others)}" * bool(others) + "; left out"))
     for column, known in (("gender", GENDERS), ("style", STYLES)):
         for row in kept.values():
             word = row.get(column, "").lower()
@@ -266,16 +277,36 @@ def corpus_from_rows(name: str, root: Path, rows: list[Row], faults: list[Fault]
 
 
 def _name_utterances(rows: list[Row]) -> None:
-    """Give each nameless row the shortest of stem, path and path with start time that no other row has."""
-    nameless = [row for row in rows if not row.get("utterance")]
+    """Give each nameless row the shortest name that no other has; rows of one file, times and speaker share one."""
     taken = {row["utterance"] for row in rows if row.get("utterance")}
-    ways = [
-        [PurePosixPath(row["file"]).stem for row in nameless],
-        [str(PurePosixPath(row["file"]).with_suffix("")) for row in nameless],
-        [row["file"] for row in nameless],
-        [f"{row['file']}#{row.get('start') or 0:g}" for row in nameless],
-    ]
-    counts = [Counter(way) for way in ways]
-    for row, *names in zip(nameless, *ways, strict=True):
-        unique = (n for n, count in zip(names, counts, strict=True) if count[n] == 1 and n not in taken)
-        row["utterance"] = next(unique, names[-1])
+    nameless: dict[tuple[str, float, float, str], list[Row]] = defaultdict(list)
+    for row in rows:
+        if not row.get("utterance"):
+            times = row.get("start") or 0.0, row.get("end") or math.inf
+            nameless[row["file"], *times, row.get("speaker") or ""].append(row)
+    names = {who: _possible_names(*who) for who in nameless}
+    for way in range(max(map(len, names.values()), default=0)):
+        counts = Counter(names[who][way] for who in nameless)
+        for who in [who for who in nameless if counts[names[who][way]] == 1 and names[who][way] not in taken]:
+            taken.add(names[who][way])
+            for row in nameless.pop(who):
+                row["utterance"] = names[who][way]
+    for who, same in nameless.items():  # somebody has given this name to another utterance
+        number = next(k for k in itertools.count(2) if f"{names[who][-1]}-{k}" not in taken)
+        taken.add(f"{names[who][-1]}-{number}")
+        for row in same:
+            row["utterance"] = f"{names[who][-1]}-{number}"
+
+
+def _possible_names(file: str, start: float, end: float, speaker: str) -> list[str]:
+    """Names from the shortest to the one with all that tells an utterance from others, times with all their digits.
+
+    Example:
+        >>> _possible_names("a/talk.wav", 0.0, 2.125, "bob")
+        ['talk', 'a/talk', 'a/talk.wav', 'a/talk.wav#0', 'a/talk.wav#0-2.125', 'a/talk.wav#0-2.125-bob']
+    """
+    path = PurePosixPath(file)
+    begin = f"{file}#{np.format_float_positional(start, trim='-')}"
+    stretch = begin if end == math.inf else f"{begin}-{np.format_float_positional(end, trim='-')}"
+    by_speaker = f"{stretch}-{speaker}" if speaker else stretch
+    return [path.stem, str(path.with_suffix("")), file, begin, stretch, by_speaker]

@@ -7,11 +7,13 @@ import pandas as pd
 
 from affectra.corpora import find_corpus, read_corpus
 from affectra.corpora.channels import nowhere_to_write
+from affectra.corpora.names import normalize_names
 from affectra.corpora.utterance import Corpus, read_manifest, write_manifest
 from affectra.errors import CorpusError
 from affectra.files import read_json, write_json
 
 TABLE_TEXT = ("utterance", "file", "speaker", "rater", "emotion", "word", "text")  # columns of side tables
+TABLE_NAMES = ("speaker", "rater")
 MANIFEST_SUFFIXES = (".csv", ".parquet")
 
 
@@ -76,9 +78,12 @@ def _read_table(path: Path) -> pd.DataFrame:
         columns = pd.read_csv(path, nrows=0).columns
         numbers = {column: [""] for column in columns if column not in TABLE_TEXT}
         dtypes = {column: "str" for column in columns if column in TABLE_TEXT}
-        return pd.read_csv(path, dtype=dtypes, keep_default_na=False, na_values=numbers)
+        table = pd.read_csv(path, dtype=dtypes, keep_default_na=False, na_values=numbers)
     except (ValueError, UnicodeDecodeError) as error:  # pandas' parser errors are ValueErrors
         raise CorpusError(f"{path}: not a readable table: {str(error).splitlines()[0]}") from error
+    for column in (name for name in TABLE_NAMES if name in table):
+        table[column] = pd.array(normalize_names(table[column]), dtype="str")
+    return table
 
 
 def find_root(path: Path, manifest: pd.DataFrame) -> Path | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
 
+from affectra.corpora.names import NAME_COLUMNS, normalize_names
 from affectra.errors import CorpusError
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl")
@@ -35,8 +36,8 @@ def find_table(place: Path) -> Path:
 def read_records(path: Path) -> list[tuple[int, Record]]:
     """Each row of a table with the number of its (last) line.
 
-    Column names are trimmed and put into small letters, cells trimmed. Commas, semicolons or tabs separate, whichever
-    the header has most of; a .tsv file has tabs.
+    Column names are trimmed and put into small letters, cells trimmed, names of people and the like in one spelling.
+    Commas, semicolons or tabs separate, whichever the header has most of; a .tsv file has tabs.
 
     Raises:
         CorpusError: not UTF-8, not a table, or without rows.
@@ -50,6 +51,10 @@ def read_records(path: Path) -> list[tuple[int, Record]]:
     records = list(_json_lines(text) if path.suffix.lower() == ".jsonl" else _separated(text, path))
     if not records:
         raise CorpusError(f"{path}: the table has no rows")
+    for column in NAME_COLUMNS:
+        named = [record for _, record in records if isinstance(record, dict) and column in record]
+        for record, name in zip(named, normalize_names(record[column] for record in named), strict=True):
+            record[column] = name
     return records
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from affectra.corpora.names import NAME_COLUMNS, normalize_names
 from affectra.errors import CorpusError
 from affectra.files import atomic_path
 from affectra.registry import unknown_name
@@ -108,14 +109,15 @@ def manifest_from_rows(rows: Iterable[Mapping[str, Any]], corpus: str) -> pd.Dat
 
 
 def _typed(frame: pd.DataFrame) -> pd.DataFrame:
-    """The columns in order, text as `str` with "" for empty, numbers as float with NaN for empty."""
+    """The columns in order: text as `str` with "" for empty, names in one spelling, numbers as float, NaN for empty."""
     columns: dict[str, Any] = {}  # a frame is made of them at once: one by one takes three times as long
     for column in COLUMNS:
         values: Any = frame[column].to_numpy() if column in frame else [None] * len(frame)
         if column in NUMBER_COLUMNS:
             columns[column] = np.array([np.nan if _is_empty(value) else float(value) for value in values], dtype=float)
         else:
-            columns[column] = pd.array(["" if _is_empty(value) else str(value) for value in values], dtype="str")
+            texts = ["" if _is_empty(value) else str(value) for value in values]
+            columns[column] = pd.array(normalize_names(texts) if column in NAME_COLUMNS else texts, dtype="str")
     return pd.DataFrame(columns, index=range(len(frame)))
 
 
@@ -186,7 +188,7 @@ def validate_manifest(frame: pd.DataFrame, source: str, corpus: str) -> pd.DataF
     if len(doubled):
         name = manifest.at[doubled[0], "utterance"]
         raise CorpusError(f"{source}: row {doubled[0] + 2}: the utterance {name!r} stands there twice")
-    for column in ("utterance", "speaker", "session", "split"):  # "s1 " beside "s1" would be another speaker
+    for column in ("utterance", "split"):  # "train " is no part
         spaced = manifest.index[manifest[column] != manifest[column].str.strip()]
         if len(spaced):
             found = manifest.at[spaced[0], column]

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from affectra.corpora.names import alike_speakers
 from affectra.leakage.checks import Codes, Parts
 from affectra.leakage.findings import Finding
 from affectra.leakage.fingerprint import Fingerprint
@@ -35,7 +36,7 @@ def check_classes(fold: int, parts: Parts, codes: Codes, names: Sequence[str]) -
 
 
 def check_people(parts: Sequence[Parts], manifest: pd.DataFrame, keys: Sequence[str]) -> Iterator[Finding]:
-    """Speakers who take no part; speakers whom no fold tests though there are several; rows without a speaker."""
+    """Speakers who take no part; whom no fold tests though there are several; who may be one; rows without one."""
     speakers = members(manifest, "speaker")
     used = {part: _rows(parts, part) for part in ("train", "dev", "test")}
     known = set(speakers) - {""}
@@ -54,6 +55,11 @@ def check_people(parts: Sequence[Parts], manifest: pd.DataFrame, keys: Sequence[
         what = "utterances have no speaker, so nobody can say whether theirs are apart"
         examples = tuple(keys[row] for row in nobody)
         yield Finding("unknown-speaker", "warning", None, len(nobody), len(rows), what, examples)
+    alike = alike_speakers(manifest.iloc[rows])
+    if alike:
+        n_names, n_known = sum(len(found.names) for found in alike), speakers.iloc[rows].replace("", None).nunique()
+        what = "names may be the same speaker"
+        yield Finding("speaker-spelling", "warning", None, n_names, n_known, what, tuple(map(str, alike)))
 
 
 def check_hearing(

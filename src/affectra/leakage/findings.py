@@ -12,7 +12,7 @@ KINDS = (
     "utterance", "duplicate", "near-duplicate", "segment", "augmented", "corpus",
     "speaker", "session", "dialogue", "sentence",
 )  # fmt: skip
-CAVEATS = ("class-missing", "constant-labels", "speaker-missing", "unknown-speaker", "unheard")
+CAVEATS = ("class-missing", "constant-labels", "speaker-missing", "unknown-speaker", "speaker-spelling", "unheard")
 N_EXAMPLES = 3
 
 
@@ -61,9 +61,10 @@ def _span(numbers: Iterable[int]) -> str:
 
 
 def _examples(finding: Finding) -> str:
-    """The first examples in one line; one is enough of what is no leak."""
-    shown = finding.examples[: N_EXAMPLES if finding.severity == "leak" else 1]
-    return "; ".join([*shown, *(["..."] if finding.count > len(shown) else [])])
+    """The first examples in one line; of what is no leak one is enough, unless they are all there is to say."""
+    is_all = finding.severity == "leak" or finding.kind == "speaker-spelling"
+    shown = finding.examples[: N_EXAMPLES if is_all else 1]
+    return "; ".join([*shown, *(["..."] if len(finding.examples) > len(shown) else [])])
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from affectra.continuous_predictions import dimensions_of, read_frames, write_fr
 from affectra.continuous_report import continuous_summary, word_lines, write_continuous_report
 from affectra.corpora.utterance import Corpus, join_manifests
 from affectra.errors import ConfigError
-from affectra.labels import LabelledUtterances, select
+from affectra.labels import NOT_YET, LabelledUtterances, select, unknown_task
 from affectra.models.frame_network import FrameNetwork
 from affectra.recipe import ContinuousRecipe
 from affectra.registry import unknown_name
@@ -34,7 +34,10 @@ summary_line = continuous_summary
 def check(recipe: ContinuousRecipe) -> None:
     """Every name and option a recipe uses, before any corpus is read."""
     if recipe.task != TASK:
-        raise ConfigError(unknown_name("task of a recipe over time", recipe.task, [TASK]))
+        planned = recipe.task in NOT_YET
+        raise ConfigError(
+            unknown_task(recipe.task) if planned else unknown_name("task of a recipe over time", recipe.task, [TASK])
+        )
     if len(set(recipe.dimensions)) < len(recipe.dimensions):
         raise ConfigError(f"dimensions: each once, found {', '.join(recipe.dimensions)}")
     if recipe.delay_s != "search" and recipe.delay_s < 0:

@@ -13,7 +13,7 @@ from affectra.corpora.utterance import Corpus, join_manifests
 from affectra.errors import ConfigError, CorpusError
 from affectra.evaluation import read_predictions
 from affectra.features import FRONT_ENDS
-from affectra.labels import TASKS, LabelledUtterances, map_labels
+from affectra.labels import TASKS, LabelledUtterances, map_labels, unknown_task
 from affectra.models import MODELS
 from affectra.models.recognizer import Recognizer
 from affectra.recipe import DialogueRecipe
@@ -34,7 +34,7 @@ __all__ = ["check", "check_fit", "facts", "finish", "label", "outline", "prepare
 def check(recipe: DialogueRecipe) -> None:
     """Every name and option a recipe uses, before any corpus is read."""
     if recipe.task not in TASKS:
-        raise ConfigError(unknown_name("task", recipe.task, TASKS))
+        raise ConfigError(unknown_task(recipe.task))
     for name, part in recipe.modalities.items():
         if name not in MODALITIES:
             raise ConfigError(unknown_name("modality", name, MODALITIES))

@@ -15,14 +15,13 @@ from affectra.evaluation import read_predictions
 from affectra.features import FRONT_ENDS
 from affectra.features.normalization import GROUPED
 from affectra.files import write_json
-from affectra.labels import TASKS, LabelledUtterances, map_labels
+from affectra.labels import TASKS, LabelledUtterances, map_labels, unknown_task
 from affectra.models import MODELS
 from affectra.models.recognizer import Recognizer
 from affectra.probes import probe_run
 from affectra.protocols import Splits
 from affectra.protocols.folds import PARTS
 from affectra.recipe import Recipe
-from affectra.registry import unknown_name
 from affectra.report import summary_line, write_report
 from affectra.training.checks import check_fitting, check_parts, check_training
 from affectra.training.fold import LAST
@@ -50,7 +49,7 @@ def check(recipe: Recipe) -> None:
         )
     _check_stages(recipe)
     if recipe.task not in TASKS:
-        raise ConfigError(unknown_name("task", recipe.task, TASKS))
+        raise ConfigError(unknown_task(recipe.task))
 
 
 def _check_stages(recipe: Recipe) -> None:
