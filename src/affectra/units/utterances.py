@@ -22,10 +22,11 @@ from affectra.probes import probe_run
 from affectra.protocols import Splits
 from affectra.recipe import Recipe, TrainingPlan
 from affectra.registry import unknown_name
-from affectra.report import summary_line, write_report
+from affectra.report import describe_heads, summary_line, write_report
 from affectra.training.fold import LAST, check_fitting
 from affectra.training.module import check_training
 from affectra.training.stage import check_network
+from affectra.units.adversaries import domain_heads
 from affectra.units.classified import score, so_far
 from affectra.units.material import modality_of, with_modality
 from affectra.units.planned import Plan, n_threads
@@ -128,6 +129,7 @@ def outline(plan: Plan, n_processes: int) -> list[str]:
     return [
         f"model     {recipe.model.name}, {n_parameters} parameters",
         f"training  {recipe.training.epochs} epochs, {recipe.seeds} seed(s)",
+        *(f"domains   {line}" for line in describe_heads(domain_heads(plan))),
         f"time      about {minutes:.0f} min of training on this machine",
     ]
 
@@ -184,6 +186,7 @@ def facts(plan: Plan) -> dict[str, Any]:
             "transductive": is_transductive(recipe.normalization, plan.data.splits, manifest),
         },
         "adaptation": "unlabelled test audio" if adapts(plan) else "none",
+        "domains": domain_heads(plan),
     }
 
 
