@@ -35,7 +35,7 @@ MINIATURES = {  # corpus -> its file of tests/miniatures
 }
 N_PROCESSES = 1
 SETTINGS = {  # two folds and few epochs: enough to tell what is heard from chance
-    "protocol": {"name": "kfold-speaker", "options": {"k": 2, "dev": False}},
+    "protocol": {"name": "kfold-speaker", "options": {"k": 2}},
     "training.epochs": 15,
     "training.schedule.milestones": [8, 11, 13],
 }

@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 from affectra.config import parse_assignments
 from affectra.corpora.utterance import manifest_from_rows, read_manifest, write_manifest
 from affectra.errors import ConfigError, ProtocolError
-from affectra.files import read_json, write_text
+from affectra.files import read_json, write_json, write_text
 from affectra.models.recognizer import load_checkpoint
 from affectra.pictures import sections
 from affectra.plan import plan_run
@@ -124,6 +124,31 @@ def test_domain_accuracies_stand_in_the_history(corpora: dict[str, Path], tmp_pa
     execute(loco(corpora, tmp_path / "run"))
     history = pd.read_csv(tmp_path / "run" / "seed-0" / "fold-1" / "history.csv")
     assert history[["corpus_accuracy", "gender_accuracy", "language_accuracy"]].stack().between(0, 1).all()
+
+
+def test_two_englishes_are_one_language_to_the_head_and_the_run_says_what_it_tells_apart(
+    corpora: dict[str, Path], tmp_path: Path
+) -> None:
+    """Red is British, green American, yellow German: two languages, three corpora."""
+    tags = {"red": "en-GB", "green": "en-US", "yellow": "de"}
+    spoken = {}
+    for name, tag in tags.items():
+        spoken[name] = corpora[name].with_name(f"{name}-{tag}.csv")
+        write_manifest(read_manifest(corpora[name]).assign(language=tag), spoken[name])
+    run = tmp_path / "run"
+    execute(loco(spoken, run))
+    for k in range(3):
+        arrays = load_file(run / f"seed-0/fold-{k}/objective.safetensors")
+        assert [len(arrays[f"heads.heads.{name}.weight"]) for name in ("gender", "language", "corpus")] == [2, 2, 3]
+    expected = {"heads": {"gender": [2] * 3, "language": [2] * 3, "corpus": [3] * 3}, "notes": []}
+    assert read_json(run / "environment.json")["domains"] == {"train": expected}
+    assert "Domains: heads for gender 2, language 2, corpus 3." in (run / "report.md").read_text()
+    read = {probe["domain"]: probe["n_values"] for probe in read_json(run / "probes.json")}
+    assert read["language (all)"] == 2 and read["corpus (all)"] == 3
+    environment = read_json(run / "environment.json")
+    write_json(run / "environment.json", {key: value for key, value in environment.items() if key != "domains"})
+    with pytest.raises(ConfigError, match="whose language heads told de, en-GB, en-US apart"):
+        execute(loco(spoken, run), resume=True)
 
 
 def gao2021(corpora: dict[str, Path], out: Path, *settings: str, recipe: str = "gao2021-cpu") -> Plan:

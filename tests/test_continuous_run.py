@@ -157,10 +157,15 @@ def test_post_processing_on_sewa_needs_a_dev_part_that_is_not_tested(rendered: P
     write_sewa(tmp_path / "sewa", synthetic.read(rendered))
     wanted = {**SMALL, "postprocessing": True, "delay_s": "search", "training.epochs": 1}
     plan_of = partial(plan_run, "continuous-log-mel", [f"sewa={tmp_path / 'sewa'}"])
-    with pytest.raises(ConfigError, match=r"protocol official keeps none; .* e\.g\. --protocol kfold-speaker"):
+    with pytest.raises(ConfigError, match=r"protocol official keeps none; .* --set protocol\.options\.dev=true"):
         plan_of(settings=wanted)
-    folds = {"protocol": {"name": "kfold-speaker", "options": {"k": 3, "dev": True}}}
-    work = continuous.prepare(plan_of(settings={**wanted, **folds}, out=tmp_path / "run"), 1, lambda _: None)
+    folds = {"protocol": {"name": "kfold-speaker", "options": {"k": 3}}}
+    without = plan_of(settings={**wanted, **folds, "postprocessing": False})
+    assert not any(fold.dev for fold in without.data.splits.folds), "the delay is searched on the training part"
+    plan = plan_of(settings={**wanted, **folds}, out=tmp_path / "run")
+    assert plan.recipe.protocol.options == {"k": 3, "dev": True}
+    assert not any("nothing is decided" in line for line in outline(plan))
+    work = continuous.prepare(plan, 1, lambda _: None)
     work.folds[0].run()
     parts = read_json(tmp_path / "run/seed-0/fold-0/split.json")
     assert parts["dev"] and not {*parts["dev"]} & {*parts["train"], *parts["test"]}  # a recording is a speaker

@@ -1,14 +1,19 @@
 """Gradient reversal against finite differences, and what domain heads learn and hide."""
 
 import math
+from itertools import product
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from affectra.domains import primary_language, redundant_domains
 from affectra.errors import ConfigError
 from affectra.models.domain import UNKNOWN, DomainHeads, domain_loss
 from affectra.models.layers import GradientReversal, reversal_scale
+from affectra.training.data import Utterance, domain_indices
 
 
 @pytest.mark.parametrize("scale", [0.0, 0.3, 1.0, 2.5])
@@ -203,3 +208,40 @@ def test_an_adversary_hides_a_domain_that_features_showed() -> None:
     emotion_right, corpus_right = read(1.0)
     assert plain_emotion > 0.95 and plain_corpus > 0.7
     assert emotion_right > 0.95 and corpus_right < 0.6
+
+
+@pytest.mark.parametrize(
+    ("tag", "language"),
+    [("en", "en"), ("en-GB", "en"), ("EN-us", "en"), ("zh-Hans-CN", "zh"), ("de-CH-1996", "de"), ("pt_BR", "pt"),
+     ("yue", "yue"), ("", "")],
+)  # fmt: skip
+def test_a_language_is_its_tag_without_script_and_region(tag: str, language: str) -> None:
+    assert primary_language(tag) == language
+
+
+def test_british_and_american_english_are_one_value_of_the_language_head() -> None:
+    tags = ["en", "en-GB", "en-US", "de", "", "de-AT"]
+    heard = [Utterance(str(i), "c", "s", "", tag, Path("x"), 1) for i, tag in enumerate(tags)]
+    assert domain_indices(["language"], heard) == {"language": {"de": 0, "en": 1}}
+    assert [one.domain("language") for one in heard] == ["en", "en", "en", "de", "", "de"]
+
+
+def test_two_domains_are_one_partition_exactly_where_each_follows_from_the_other() -> None:
+    rng = np.random.default_rng(0)
+    for n_a, n_b in product((2, 3), (2, 3)):
+        for _ in range(30):
+            a, b = (rng.choice([*"wxyz"[:n]], 6) for n in (n_a, n_b))
+            follows = all((a[i] == a[j]) == (b[i] == b[j]) for i in range(6) for j in range(6))
+            if len(set(a)) > 1 and len(set(b)) > 1:
+                said = list(redundant_domains({"language": list(a), "corpus": list(b)}))
+                assert bool(said) == follows, (a, b)
+    assert list(redundant_domains({"language": ["de", "en", "en"], "corpus": ["a", "b", "c"]})) == []
+
+
+def test_what_is_unknown_is_no_value_of_its_own() -> None:
+    (line,) = redundant_domains({"language": ["de", "en", ""], "corpus": ["a", "b", "c"]})
+    assert "same partition" in line
+    assert list(redundant_domains({"gender": ["", ""], "language": ["de", ""]})) == [
+        "gender is unknown in training: its head has nothing to tell apart",
+        "language is de alone in training: its head has nothing to tell apart",
+    ]

@@ -35,7 +35,7 @@ def predictions(tested, classes, right, n_seeds=1, n_speakers=4, n=20, fold_of=l
 def fake_run(
     folder, corpora, protocol="multi-corpus", tested=None, task="arousal", recipe="tiny", right=0.7, epochs=3,
     independent=True, transductive=False, adaptation="none", leaks=(), synthetic=False, n_folds=1, n_seeds=1,
-    only=None, **rest,
+    only=None, dev=False, utterances=None, **rest,
 ):  # fmt: skip
     tested = corpora if tested is None else tested
     table = predictions(tested, CLASSES[task], right, n_seeds, **rest)
@@ -53,11 +53,12 @@ def fake_run(
         adaptation=adaptation,
     )
     lines = [f"name: {recipe}", "description: Tiny.", "paper:", f"seeds: {n_seeds}", "training:", f"  epochs: {epochs}"]
-    lines += [f"protocol: {{name: {protocol}}}", f"only: {only or '{}'}"]
+    lines += [f"protocol: {{name: {protocol}, options: {{dev: {str(dev).lower()}}}}}", f"only: {only or '{}'}"]
     write_text(folder / "recipe.yaml", "\n".join(lines) + "\n")
     write_json(folder / "scores.json", scores)
     write_predictions(table, folder / "predictions.csv")
-    described = {corpus: {"utterances": 80, "speakers": 4, "fingerprint": "c0ffee"} for corpus in corpora}
+    n_of = dict.fromkeys(corpora, 80) if utterances is None else utterances
+    described = {corpus: {"utterances": n_of[corpus], "speakers": 4, "fingerprint": "c0ffee"} for corpus in corpora}
     environment = {"corpora": described, "labels": {}, "audit": {}, "command": "affectra run tiny"}
     write_json(folder / "environment.json", environment)
     return folder
@@ -202,17 +203,28 @@ def test_a_cell_says_what_is_wrong_with_it(tmp_path):
     assert matrix.rows["emodb"]["nemo"].marks == ("LEAK", "TRANSDUCTIVE")
 
 
+FOUR = ["emodb", "iemocap", "mspimprov", "savee"]
+
+
 def test_published_numbers_stand_below_and_say_where_they_cannot_be_compared(tmp_path):
+    def like_it(name, **changes):
+        return fake_run(tmp_path / name, FOUR, **{"utterances": TABLES[0].utterances, **changes})
+
     ours = [fake_run(tmp_path / "ours", ["emodb", "nemo"])]
-    same = [fake_run(tmp_path / "same", ["emodb", "iemocap", "mspimprov", "savee"])]
-    part = [fake_run(tmp_path / "part", ["emodb", "iemocap", "mspimprov", "savee"], only="{style: [acted]}")]
-    other = "not comparable: other corpora or another protocol"
+    same = [like_it("same")]
+    part = [like_it("part", only="{style: [acted]}")]
+    watched = [like_it("watched", dev=True)]
+    small = [like_it("small", utterances={**TABLES[0].utterances, "savee": 120})]
+    because = "{} is not comparable with Gao et al. 2022, ICASSP, table 2: {}."
     for runs, words, absent in (
-        (ours, [other], ["comparable with"]),
-        (part, [other], ["comparable with"]),
+        (ours, ["table 2, not comparable", because.format("ours", "corpora emodb, nemo, the paper has emodb, "
+                "iemocap, mspimprov, savee")], ["comparable with same"]),
+        (part, ["table 2, not comparable", because.format("part", "only style acted")], ["alone"]),
+        (watched, [because.format("watched", "a dev part is set aside, the paper has none")], ["alone"]),
+        (small, [because.format("small", "savee 120 utterances, the paper has 480")], ["alone"]),
         (same, ["table 2"], ["comparable"]),
-        (ours + same, ["comparable with same alone"], ["not comparable"]),
-    ):
+        (small + same, ["comparable with same alone", "small is not comparable"], ["same is not comparable"]),
+    ):  # fmt: skip
         for text in both(runs, tmp_path / "out"):
             table = text[text.index("By corpus: arousal, multi-corpus") : text.index("About the paper's numbers")]
             for word in ("Gao et al. 2022", "DANN_2, S + C", "0.921", *words):
@@ -233,7 +245,7 @@ def test_the_paper_is_only_beside_its_own_task(tmp_path):
 )
 def test_tables_3_and_4_stand_below_runs_across_corpora(tmp_path, task, number, table):
     run = fake_run(tmp_path / "a", ["iemocap", "mspimprov", "savee", "emodb"], "cross-corpus",
-                   ["mspimprov", "savee", "emodb"], task=task)  # fmt: skip
+                   ["mspimprov", "savee", "emodb"], task=task, utterances=TABLES[0].utterances)  # fmt: skip
     for text in both([run], tmp_path / "out"):
         assert table in text
         assert number in text

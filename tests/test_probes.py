@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 from safetensors.numpy import save_file
 
+from affectra.domains import DOMAINS
 from affectra.errors import CheckpointError
 from affectra.files import read_json, write_json
-from affectra.probes import DOMAINS, Probe, deal_folds, probe, probe_embeddings, probe_run, proxy_a_distance
+from affectra.probes import Probe, deal_folds, probe, probe_embeddings, probe_run, proxy_a_distance
 
 Array = npt.NDArray[np.float64]
 
@@ -48,6 +49,14 @@ def test_a_planted_domain_is_found_and_the_others_are_not(domain: str) -> None:
     assert found[domain].balanced_accuracy > 0.95 and found[domain].interval[0] > 0.9
     if domain != "gender":  # which has nothing to do with the others
         assert found["gender"].balanced_accuracy == pytest.approx(0.5, abs=0.1)
+
+
+def test_two_englishes_are_one_language_to_a_probe() -> None:
+    table = people({"x": 4, "y": 4})
+    table["language"] = table["corpus"].map({"x": "en-GB", "y": "en-US"})
+    alone = by_domain(probe_embeddings(table, plant(table, "corpus")))
+    assert alone["language"].balanced_accuracy is None and alone["language"].notes == ("one language alone",)
+    assert alone["corpus"].balanced_accuracy > 0.95
 
 
 def test_a_planted_speaker_is_found_among_all_speakers() -> None:

@@ -356,7 +356,8 @@ def run(
     corpus
         NAME=FOLDER of a known corpus, or NAME=MANIFEST; several are put together. Default: the recipe's.
     protocol
-        Instead of the recipe's; a name from `affectra protocols`.
+        Instead of the recipe's; a name from `affectra protocols`. A dev part is kept only where something is decided by
+        it, or with --set protocol.options.dev=true.
     task
         Instead of the recipe's, e.g. emotion4.
     seeds

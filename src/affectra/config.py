@@ -57,12 +57,15 @@ def _folder() -> Any:
     return resources.files("affectra") / "recipes"
 
 
-def load_recipe(name: str, overrides: Mapping[str, Any] | None = None) -> RecipeDocument:
+def load_recipe(
+    name: str, overrides: Mapping[str, Any] | None = None, sources: Mapping[str, str] | None = None
+) -> RecipeDocument:
     """Load a shipped recipe by name, or one's own from a .yaml file.
 
     Args:
         name: shipped name or path of a YAML file.
         overrides: dotted key -> value, put over the recipe's own.
+        sources: dotted key -> where an override comes from, its comment; default: "set for this run".
 
     Raises:
         ConfigError: unknown recipe or key, or a value of the wrong kind, each by its name.
@@ -71,7 +74,7 @@ def load_recipe(name: str, overrides: Mapping[str, Any] | None = None) -> Recipe
         return _shipped(name)
     data = _merged(name)
     for key, value in (overrides or {}).items():
-        _put(data, key, value, name)
+        _put(data, key, value, name, (sources or {}).get(key, "set for this run"))
     return _checked(data, name)
 
 
@@ -147,12 +150,12 @@ def _overlay(base: CommentedMap, over: CommentedMap) -> None:
                 base.ca.items[key] = over.ca.items[key]
 
 
-def _put(data: CommentedMap, key: str, value: Any, source: str) -> None:
+def _put(data: CommentedMap, key: str, value: Any, source: str, comment: str) -> None:
     *parents, last = key.split(".")
     node: Any = data
-    if parents == ["only"]:  # recipes rarely select, so the key is seldom there
-        data.setdefault("only", CommentedMap())
     for parent in parents:
+        if parent in ("only", "options") and isinstance(node, CommentedMap):  # may be left out where there are none
+            node.setdefault(parent, CommentedMap())
         if not isinstance(node, CommentedMap) or parent not in node:
             raise ConfigError(f"recipe {source}: " + unknown_name("key", key, _dotted(data)))
         node = node[parent]
@@ -162,7 +165,7 @@ def _put(data: CommentedMap, key: str, value: Any, source: str) -> None:
     node[last] = _commented(value)
     node.ca.items.pop(last, None)
     if not isinstance(value, dict | list):
-        node.yaml_add_eol_comment("set for this run", last)
+        node.yaml_add_eol_comment(comment, last)
 
 
 def _commented(value: Any) -> Any:

@@ -10,7 +10,7 @@ from affectra.report import summary_line
 from affectra.run import execute
 
 SETTINGS = {  # half the epochs and four folds of two speakers, to be done in a few minutes on two cores
-    "protocol": {"name": "kfold-speaker", "options": {"k": 4, "dev": False}},
+    "protocol": {"name": "kfold-speaker", "options": {"k": 4}},
     "training.epochs": 25,
     "training.schedule.milestones": [11, 16, 21],
 }

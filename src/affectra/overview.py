@@ -12,7 +12,7 @@ from affectra.errors import CheckpointError
 from affectra.figures import draw_matrix, draw_scan
 from affectra.files import sha256_json
 from affectra.pages import Picture, Section, write_pages
-from affectra.published import DEVIATIONS, TABLES, PublishedTable
+from affectra.published import DEVIATIONS, TABLES, PublishedTable, differences
 from affectra.report import stamps
 from affectra.run_files import Run, read_probes, read_run
 from affectra.scans import scans
@@ -235,14 +235,20 @@ def _of_corpora(name: str, run: Run) -> dict[str, Any]:
 
 def _beside(table: PublishedTable, runs: Mapping[str, Run]) -> dict[str, Any]:
     """A published table as fractions, and which of these runs may be read against it."""
-    equal = [name for name, run in runs.items() if _is_of(table, run)]
+    differs = {name: _differs(table, run) for name, run in runs.items()}
+    equal = [name for name, found in differs.items() if not found]
     source = table.source
     if not equal:
-        source += ", not comparable: other corpora or another protocol"
+        source += ", not comparable"
     elif len(equal) < len(runs):
         source += f", comparable with {', '.join(equal)} alone"
     return {
         "source": source,
+        "differs": [
+            f"{name} is not comparable with {table.source}: {'; '.join(found)}."
+            for name, found in differs.items()
+            if found
+        ],
         "train": ", ".join(table.train),
         "test": table.test,
         "rows": [
@@ -256,14 +262,20 @@ def _beside(table: PublishedTable, runs: Mapping[str, Run]) -> dict[str, Any]:
     }
 
 
-def _is_of(table: PublishedTable, run: Run) -> bool:
-    """Whether a run has the table's corpora and protocol, so that its numbers may stand beside the table's."""
-    return (
-        run.scores["protocol"]["name"] == table.protocol
-        and set(run.environment["corpora"]) == table.corpora
-        and set(run.scores["per_corpus"]) == set(table.test)
-        and not run.recipe.get("only")
+def _differs(table: PublishedTable, run: Run) -> list[str]:
+    """Why a run's numbers may not stand beside the table's; nothing where they may."""
+    protocol, tested = run.recipe.get("protocol", {}), run.scores["per_corpus"]
+    found = differences(
+        table,
+        corpora={name: facts["utterances"] for name, facts in run.environment["corpora"].items()},
+        task=run.scores["task"],
+        protocol=run.scores["protocol"]["name"],
+        options=protocol.get("options", {}),
+        only=run.recipe.get("only") or {},
     )
+    if not found and set(tested) != set(table.test):
+        found = [f"tested on {', '.join(tested)}, the paper on {', '.join(table.test)}"]
+    return found
 
 
 def _probes(named: Mapping[str, Run]) -> dict[str, Any]:

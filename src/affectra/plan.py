@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from affectra.config import load_recipe
+from affectra.config import RecipeDocument, load_recipe
 from affectra.corpora import CORPORA
 from affectra.corpora.recordings import check_audio
 from affectra.corpora.sources import open_corpus
@@ -18,10 +18,11 @@ from affectra.leakage.audit import audit
 from affectra.leakage.findings import KINDS, Audit
 from affectra.protocols import Splits, apply_protocol
 from affectra.protocols.counts import compare_with_published
-from affectra.protocols.named import check_protocol, promises_of
+from affectra.protocols.named import check_protocol, promises_of, stated_options
 from affectra.protocols.published import read_published
 from affectra.recipe import AnyRecipe, Recipe
 from affectra.registry import unknown_name
+from affectra.report import describe_sizes
 from affectra.units import UNITS
 from affectra.units.planned import Data, Plan
 from affectra.units.utterances import label_pretraining
@@ -45,7 +46,8 @@ def plan_run(
     Args:
         recipe: shipped name or YAML file.
         corpora: `NAME=FOLDER`, `NAME=MANIFEST` or the embedded corpus's name; default: the recipe's, where embedded.
-        protocol: instead of the recipe's (its options fall back to the protocol's own defaults).
+        protocol: instead of the recipe's (its options fall back to the protocol's own defaults, but for `dev`: a dev
+            part is kept where the recipe or `settings` say so, else only where something is decided by it).
         task: instead of the recipe's.
         seeds: how many seeds, from 0 on.
         allow_leak: kinds of leakage that the protocol may have, besides those that the recipe allows.
@@ -71,13 +73,14 @@ def plan_run(
     unit = UNITS[document.recipe.unit]
     _check_names(document.recipe)
     unit.check(document.recipe)
+    sources = _choose_dev(load_recipe(recipe), document.recipe, overrides)
     opened = tuple(open_corpus(source) for source in corpora or document.recipe.corpora)
     if len({corpus.name for corpus in opened}) < len(opened):
         names = [corpus.name for corpus in opened]
         raise CorpusError(f"corpora are named {', '.join(names)}; give each a name of its own, --corpus NAME=...")
     opened, pretraining = _by_role(opened, document.recipe)
     names = [corpus.name for corpus in opened]
-    document = load_recipe(recipe, {**overrides, "corpora": names})
+    document = load_recipe(recipe, {**overrides, "corpora": names}, sources)
     manifest = join_manifests([corpus.manifest for corpus in opened])
     labelled = unit.label(opened, document.recipe)
     pretraining_labelled = None
@@ -105,6 +108,26 @@ def plan_run(
     plan = Plan(document, data, folder)
     unit.check_fit(plan)
     return plan
+
+
+def _choose_dev(whole: RecipeDocument, chosen: AnyRecipe, overrides: dict[str, Any]) -> dict[str, str]:
+    """Add the option `dev` to the overrides where neither the recipe's protocol nor the user says it.
+
+    Args:
+        whole: the recipe before anything was changed; what it says of a dev part holds for another protocol too.
+        chosen: the recipe of this run.
+        overrides: dotted key -> value.
+
+    Returns:
+        Where the option comes from, as `load_recipe` takes it.
+    """
+    protocol = chosen.protocol
+    if "dev" in protocol.options or "dev" not in stated_options(protocol.name, protocol.options):
+        return {}
+    key, own = "protocol.options.dev", whole.recipe.protocol.options.get("dev")
+    reason = "what is decided by it needs one" if chosen.needs_dev else "nothing would be decided by it"
+    overrides[key] = chosen.needs_dev if own is None else own
+    return {key: reason if own is None else whole.sources().get(key, "the recipe's own")}
 
 
 def _by_role(opened: tuple[Corpus, ...], recipe: AnyRecipe) -> tuple[tuple[Corpus, ...], tuple[Corpus, ...]]:
@@ -195,8 +218,15 @@ def outline(plan: Plan, n_processes: int = 1) -> list[str]:
         *([f"left out  {dropped}"] if dropped else []),
         f"protocol  {data.splits.protocol} v{data.splits.version}, {stamp}, {len(data.splits.folds)} fold(s), "
         f"hash {data.splits.hash[:12]}",
+        f"sizes     {describe_sizes(plan.sizes)}{_unread(plan)}",
         *(f"unexpected {line}" for line in data.unexpected),
         *(f"audit     {line}" for line in data.audit.lines()),
         *UNITS[recipe.unit].outline(plan, n_processes),
         f"run       {plan.folder}",
     ]
+
+
+def _unread(plan: Plan) -> str:
+    """What is said of a dev part that is set aside for nothing but curves."""
+    is_kept = any(fold["dev"] for fold in plan.sizes["folds"])
+    return "; nothing is decided by the dev part" if is_kept and not plan.recipe.reads_dev else ""

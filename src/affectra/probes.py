@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from affectra.domains import DOMAINS, domain_values
 from affectra.metrics import unweighted_average_recall
 from affectra.spaces import read_spaces
 from affectra.statistics import LEVEL, MIN_SPEAKERS, N_RESAMPLES, Interval, speaker_bootstrap
 
-DOMAINS = ("speaker", "corpus", "gender", "language")
 N_FOLDS = 5
 MAX_ITERATIONS = 1000  # of the logistic regression; some tens are enough on standardised features
 SEED = 0
@@ -217,6 +217,7 @@ def _unheard(table: pd.DataFrame) -> list[str]:
 
 def _read_domains(table: pd.DataFrame, embeddings: Array) -> dict[str, _Reading]:
     speakers = _speakers(table)
+    table = table.assign(language=domain_values("language", table["corpus"], table["language"]))
     found = {}
     for domain in DOMAINS:
         labels = speakers if domain == "speaker" else table[domain].to_numpy(dtype=str)
@@ -231,8 +232,7 @@ def _read_domains(table: pd.DataFrame, embeddings: Array) -> dict[str, _Reading]
 
 def _speakers(table: pd.DataFrame) -> Array:
     """corpus/speaker of each row; "" where the speaker is not known."""
-    names = table["corpus"] + "/" + table["speaker"]
-    return names.where(table["speaker"] != "", "").to_numpy(dtype=str)
+    return np.array(domain_values("speaker", table["corpus"], table["speaker"]), dtype=str)
 
 
 def _read(embeddings: Array, labels: Array, speakers: Array, domain: str, strata: Array | None) -> _Reading:

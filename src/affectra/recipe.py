@@ -19,7 +19,10 @@ class Component(Strict):
 
 
 class Paper(Strict):
-    """The published result a run stands beside: fractions, on exactly these corpora, task and protocol."""
+    """The published result a run stands beside: fractions, on exactly these corpora, task, protocol and utterances.
+
+    `utterances`: how many of each corpus, where the paper says so.
+    """
 
     title: str
     authors: str
@@ -28,6 +31,7 @@ class Paper(Strict):
     corpora: list[str]
     task: str
     protocol: str
+    utterances: dict[str, int] = {}
     results: dict[str, float]
     source: str
 
@@ -137,6 +141,16 @@ class Study(Strict):
         if not isinstance(only, dict):
             return only
         return {column: [values] if isinstance(values, str) else values for column, values in only.items()}
+
+    @property
+    def reads_dev(self) -> bool:
+        """Whether something is decided by a dev part where there is one; a curve that is drawn decides nothing."""
+        return False
+
+    @property
+    def needs_dev(self) -> bool:
+        """Whether something is decided by a dev part that could not be decided without one."""
+        return False
 
 
 class Recipe(Study):
@@ -250,6 +264,16 @@ class ContinuousRecipe(Study):
     postprocessing: bool  # smoothing, scaling and bias, fitted on the dev part
     model: Component
     training: FrameTraining
+
+    @property
+    def reads_dev(self) -> bool:
+        """Whether post-processing is fitted or the raters' delay is searched."""
+        return self.postprocessing or self.delay_s == "search"
+
+    @property
+    def needs_dev(self) -> bool:
+        """Whether post-processing is fitted; a delay can be searched on folds of the training part."""
+        return self.postprocessing
 
 
 AnyRecipe = Recipe | DialogueRecipe | ContinuousRecipe

@@ -98,6 +98,42 @@ def stamps(scores: Mapping[str, Any]) -> list[str]:
     return [*found, "synthetic"] if scores["synthetic"] else found
 
 
+def describe_sizes(sizes: Mapping[str, Any]) -> str:
+    """How much is trained on, kept as dev part and tested, in a few words, from `sizes` of scores.json.
+
+    Example:
+        >>> folds = [{"train": 9, "dev": 0, "test": 3}, {"train": 8, "dev": 0, "test": 4}]
+        >>> describe_sizes({"unit": "turns", "folds": folds[:1]})
+        'train 9, dev 0, test 3 turns'
+        >>> describe_sizes({"unit": "turns", "folds": folds})
+        'train 8-9, dev 0, test 3-4 turns in each of 2 folds'
+    """
+    folds = sizes["folds"]
+    parts = ", ".join(f"{part} {_range([fold[part] for fold in folds])}" for part in folds[0])
+    return f"{parts} {sizes['unit']}" + (f" in each of {len(folds)} folds" if len(folds) > 1 else "")
+
+
+def describe_heads(domains: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """How many values the domain heads tell apart, and which learn nothing of their own, from environment.json.
+
+    Example:
+        >>> describe_heads({"train": {"heads": {"gender": [2, 2], "speaker": [8, 9]}, "notes": ["gender is ..."]}})
+        ['heads for gender 2, speaker 8-9', 'gender is ...']
+        >>> describe_heads({"pretrain": {"heads": {"corpus": [3]}, "notes": []}})
+        ['heads of stage pretrain for corpus 3']
+    """
+    lines = []
+    for stage, found in domains.items():
+        sizes = ", ".join(f"{name} {_range(n)}" for name, n in found["heads"].items())
+        lines += [f"heads{'' if stage == 'train' else f' of stage {stage}'} for {sizes}", *found["notes"]]
+    return lines
+
+
+def _range(numbers: Sequence[int]) -> str:
+    low, high = min(numbers), max(numbers)
+    return f"{low}-{high}" if high > low else str(low)
+
+
 def _facts(run: Run) -> dict[str, Any]:
     """Everything the templates show; numbers are formatted there."""
     scores = run.scores
@@ -124,6 +160,9 @@ def common_facts(run: Run) -> dict[str, Any]:
         "environment": environment,
         "scores": run.scores,
         "command": command if isinstance(command, str) else shlex.join(command),
+        "sizes": describe_sizes(run.scores["sizes"]) if "sizes" in run.scores else "",  # older runs do not say
+        "domains": describe_heads(environment.get("domains", {})),
+        "paper_differs": "; ".join(run.scores.get("paper_differs", [])),
         "versions": {key: value for key, value in environment.items() if isinstance(value, str | int | float | None)
                      and key not in ("command", "seconds", "synthetic", "adaptation")},
     }  # fmt: skip

@@ -11,6 +11,7 @@ from filelock import FileLock, Timeout
 
 from affectra.config import load_recipe, write_recipe
 from affectra.corpora.utterance import utterance_keys
+from affectra.domains import primary_language
 from affectra.environment import describe_corpora, describe_environment
 from affectra.errors import ConfigError
 from affectra.files import read_json, write_json
@@ -20,6 +21,8 @@ from affectra.leakage.findings import Audit
 from affectra.leakage.fingerprint import fingerprint_corpora
 from affectra.plan import label_notes, refuse_leaks
 from affectra.protocols.folds import Fold
+from affectra.protocols.named import stated_options
+from affectra.published import differences
 from affectra.recipe import AnyRecipe
 from affectra.units import UNITS
 from affectra.units.planned import FoldLike, Plan, n_threads
@@ -58,6 +61,8 @@ def execute(
         "pretraining": describe_pretraining(plan, work.hashes),
         "people": _people(labelled.manifest),
         "protocol": {**plan.data.splits.stamp(), "n_folds": len(plan.data.splits.folds)},
+        "sizes": plan.sizes,
+        "unexpected": list(plan.data.unexpected),
         "labels": {
             "task": plan.recipe.task,
             "classes": list(labelled.classes),
@@ -143,8 +148,31 @@ def claim(plan: Plan, resume: bool) -> None:
             raise ConfigError(f"{plan.folder}: not empty and not a run directory; give another --out")
         if not resume:
             raise ConfigError(f"{plan.folder}: holds a run already; --resume goes on with it, or give another --out")
-        if load_recipe(str(plan.folder / "recipe.yaml")).recipe != plan.recipe:
-            raise ConfigError(f"{plan.folder}: was begun with another recipe or other options; give another --out")
+        begun = _as_begun(load_recipe(str(plan.folder / "recipe.yaml")).recipe)
+        begun = begun.model_copy(update={"paper": plan.recipe.paper})  # what stands beside a run changes nothing in it
+        if begun != plan.recipe:
+            place, there, here = _difference(begun.model_dump(), plan.recipe.model_dump())
+            raise ConfigError(
+                f"{plan.folder}: was begun with another recipe or other options ({place}: {there!r} there, {here!r} "
+                "here); give the same ones with --set, or another --out"
+            )
+
+
+def _as_begun(recipe: AnyRecipe) -> AnyRecipe:
+    """A recipe as its run was begun: where it says nothing of a dev part, the protocol's own default held."""
+    protocol = recipe.protocol
+    stated = stated_options(protocol.name, protocol.options)
+    options = {**({"dev": stated["dev"]} if "dev" in stated else {}), **protocol.options}
+    return recipe.model_copy(update={"protocol": protocol.model_copy(update={"options": options})})
+
+
+def _difference(begun: Any, planned: Any, place: str = "") -> tuple[str, Any, Any]:
+    """The first dotted key in which two recipes differ, and its values."""
+    if isinstance(begun, dict) and isinstance(planned, dict):
+        for key in {**begun, **planned}:
+            if begun.get(key) != planned.get(key):
+                return _difference(begun.get(key), planned.get(key), f"{place}.{key}" if place else str(key))
+    return place, begun, planned
 
 
 def _people(manifest: pd.DataFrame) -> dict[str, dict[str, str]]:
@@ -193,9 +221,21 @@ def _begin(plan: Plan, environment: dict[str, Any], resume: bool) -> None:
         for part in ("corpora", "pretraining", "protocol"):
             if before.get(part, {}) != environment[part]:
                 raise ConfigError(f"{plan.folder}: was begun with other {part}; give another --out")
+        _check_languages(plan, before, environment)
         environment.update({key: before[key] for key in ("seconds", "git_revision", "command") if key in before})
     write_recipe(plan.document, plan.folder / "recipe.yaml")  # first: it makes this a run directory
     write_json(path, environment)
+
+
+def _check_languages(plan: Plan, before: dict[str, Any], environment: dict[str, Any]) -> None:
+    """Refuse a run whose language heads were made when en and en-GB were two languages: its folds would differ."""
+    tags = {person["language"] for person in before.get("people", {}).values()} - {""}
+    has_head = any("language" in found["heads"] for found in environment.get("domains", {}).values())
+    if "domains" not in before and has_head and len(tags) > len({primary_language(tag) for tag in tags}):
+        raise ConfigError(
+            f"{plan.folder}: was begun by an older version, whose language heads told {', '.join(sorted(tags))} apart; "
+            "give another --out"
+        )
 
 
 def collect(folder: str | Path) -> dict[str, Any]:
@@ -209,7 +249,7 @@ def collect(folder: str | Path) -> dict[str, Any]:
         for seed in range(recipe.seeds)
         for k in range(n_folds)
     ]
-    comparable = recipe.paper is not None and _is_papers_own(recipe, environment)
+    differs = _differs(recipe, environment)
     scores: dict[str, Any] = UNITS[recipe.unit].score(
         [path for path in done if path.is_file()],
         folder / "predictions.csv",
@@ -218,23 +258,30 @@ def collect(folder: str | Path) -> dict[str, Any]:
         protocol={k: environment["protocol"][k] for k in ("name", "version", "hash", "speaker_independent")},
         n_folds=n_folds,
         n_seeds=recipe.seeds,
-        paper=recipe.paper.model_dump() if comparable and recipe.paper else None,
+        paper=recipe.paper.model_dump() if recipe.paper and not differs else None,
         synthetic=environment["synthetic"],
         normalization=environment["normalization"],
         leaks=environment["audit"]["leaks"],
         adaptation=environment["adaptation"],
     )
     scores["alike_speakers"] = environment["audit"].get("alike_speakers", [])  # version 0.1 did not look for them
+    scores["paper_differs"] = differs
+    if "sizes" in environment:  # an older run's does not say
+        scores["sizes"] = environment["sizes"]
     write_json(folder / "scores.json", scores)
     return scores
 
 
-def _is_papers_own(recipe: AnyRecipe, environment: dict[str, Any]) -> bool:
-    """Whether the run has the paper's corpora, task and protocol, so that its numbers may stand side by side."""
-    assert recipe.paper is not None
-    return (
-        sorted(environment["corpora"]) == sorted(recipe.paper.corpora)
-        and recipe.task == recipe.paper.task
-        and recipe.protocol.name == recipe.paper.protocol
-        and not recipe.only
+def _differs(recipe: AnyRecipe, environment: dict[str, Any]) -> list[str]:
+    """Why the paper's numbers may not stand beside those of the run; nothing where they may, or where there is none."""
+    if recipe.paper is None:
+        return []
+    return differences(
+        recipe.paper,
+        corpora={name: facts["utterances"] for name, facts in environment["corpora"].items()},
+        task=recipe.task,
+        protocol=recipe.protocol.name,
+        options=recipe.protocol.options,
+        only=recipe.only,
+        unexpected=environment.get("unexpected", ()),
     )

@@ -10,6 +10,7 @@ import pandas as pd
 from affectra.corpora.audformat import MEANINGS
 from affectra.corpora.audformat_store import ROW, TEXT_ALONE, is_number, load, quietly
 from affectra.corpora.utterance import EMOTIONS, NUMBER_COLUMNS, Corpus
+from affectra.domains import primary_language
 from affectra.errors import CorpusError, require_extra
 
 UTTERANCES = "utterances"  # the table of those with audio
@@ -86,7 +87,7 @@ def _languages(languages: pd.Series) -> list[str]:
     found = []
     for language in sorted(set(languages)):
         try:
-            found.append(audformat.utils.map_language(language.split("-")[0]))
+            found.append(audformat.utils.map_language(primary_language(language)))
         except ValueError:
             return []
     return sorted(set(found))

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 from torch.nn import functional
 
+from affectra.domains import DOMAINS
 from affectra.errors import ConfigError
 from affectra.models.layers import GradientReversal
 from affectra.registry import unknown_name
 
-DOMAINS = ("speaker", "corpus", "gender", "language")
 UNKNOWN = -1  # target of an utterance whose value is not known
 
 

@@ -111,6 +111,30 @@ def check_protocol(name: str, options: Mapping[str, Any]) -> None:
     check_options(f"protocol {name}", PROTOCOLS[name].folds, options, also=("manifest",))
 
 
+def stated_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Every option of a protocol, as given or by default, so that a splits file says them.
+
+    Args:
+        name: of the protocol.
+        options: those given.
+
+    Returns:
+        Options by name; one that neither is given nor has a default is left out, and "" leaves the choice to the
+        protocol.
+
+    Example:
+        >>> stated_options("kfold-speaker", {"k": 2})
+        {'k': 2, 'dev': True}
+    """
+    parameters = list(inspect.signature(PROTOCOLS[name].folds).parameters.values())[1:]
+    values = {p.name: options.get(p.name, p.default) for p in parameters}
+    return {
+        name: str(value) if isinstance(value, Path) else value
+        for name, value in values.items()
+        if value is not None and value is not inspect.Parameter.empty
+    }
+
+
 def apply_protocol(
     name: str,
     manifest: pd.DataFrame,
@@ -147,15 +171,8 @@ def apply_protocol(
     for kind in protocol.promises:
         kept = independent if kind == "speaker" else keeps_apart(folds, manifest, kind)
         assert kept, f"protocol {name} broke its promise: {kind}"
-    return Splits(name, protocol.version, independent, _stated(protocol, options), tuple(folds))
+    return Splits(name, protocol.version, independent, stated_options(name, options), tuple(folds))
 
 
 def _only(fold: Fold, taken: frozenset[str]) -> Fold:
     return Fold(*(tuple(key for key in getattr(fold, part) if key in taken) for part in PARTS))
-
-
-def _stated(protocol: Protocol, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Every option as given or by default, so that a splits file says them; "" leaves the choice to the protocol."""
-    parameters = list(inspect.signature(protocol.folds).parameters.values())[1:]
-    values = {p.name: options.get(p.name, p.default) for p in parameters}
-    return {name: str(v) if isinstance(v, Path) else v for name, v in values.items() if v is not None}

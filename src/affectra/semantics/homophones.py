@@ -6,6 +6,7 @@ from itertools import combinations
 
 import numpy as np
 
+from affectra.domains import primary_language
 from affectra.semantics.csls import unit_vectors
 from affectra.text.word_vectors import WordVectors
 
@@ -70,7 +71,7 @@ def check_homophones(space: WordVectors, languages: Sequence[str]) -> HomophoneC
         space: the words' vectors; their common mean is taken off.
         languages: that were spoken, BCP 47; of a language without a list in `HOMOPHONES` nothing is known.
     """
-    spoken = sorted({language.split("-")[0] for language in languages})
+    spoken = sorted({primary_language(language) for language in languages})
     groups = [group for language in spoken for group in HOMOPHONES.get(language, ())]
     known = [[word for word in group if word in space] for group in groups]
     pairs = tuple(pair for group in known for pair in combinations(group, 2))

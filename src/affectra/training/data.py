@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from affectra.domains import domain_value
 from affectra.errors import CorpusError
 from affectra.features.cache import load_frames
 from affectra.features.normalization import GROUPED, Statistics, measure
@@ -52,10 +53,8 @@ class Utterance:
         return frames
 
     def domain(self, name: str) -> str:
-        """Its corpus, language, gender, or speaker within the corpus; "" if unknown."""
-        if name == "speaker":
-            return f"{self.corpus}/{self.speaker}" if self.speaker else ""
-        return str(getattr(self, name))
+        """Its corpus, primary language, gender, or speaker within the corpus; "" if unknown."""
+        return domain_value(name, self.corpus, getattr(self, name))
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,11 @@ from typing import NamedTuple, get_args
 import torch
 from torch import Tensor, nn
 
+from affectra.domains import DOMAINS
 from affectra.errors import ConfigError
 from affectra.losses import CenterLoss, coral_loss
 from affectra.models.autoencoder import reconstruction_error
-from affectra.models.domain import DOMAINS, DomainHeads, domain_loss
+from affectra.models.domain import DomainHeads, domain_loss
 from affectra.models.layers import ReversalSchedule, reversal_scale
 from affectra.models.recognizer import Recognizer
 from affectra.recipe import Component

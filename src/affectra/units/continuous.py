@@ -79,7 +79,7 @@ def check_fit(plan: Plan) -> None:
     if recipe.postprocessing and not all(fold.dev for fold in splits.folds):
         raise ConfigError(
             f"postprocessing: is fitted on a dev part, and protocol {splits.protocol} keeps none; --set "
-            "postprocessing=false, or choose a protocol or options with a dev part, e.g. --protocol kfold-speaker"
+            "postprocessing=false, or have a dev part, e.g. --protocol kfold-speaker --set protocol.options.dev=true"
         )
 
 

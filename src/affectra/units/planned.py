@@ -8,12 +8,15 @@ from typing import Any, Protocol
 import torch
 
 from affectra.config import RecipeDocument
-from affectra.corpora.utterance import Corpus
+from affectra.corpora.utterance import Corpus, utterance_keys
 from affectra.files import read_json
 from affectra.labels import LabelledUtterances
 from affectra.leakage.findings import Audit
 from affectra.protocols import Splits
+from affectra.protocols.folds import PARTS
 from affectra.recipe import AnyRecipe
+
+COUNTED = {"utterance": "utterances", "dialogue": "turns", "time": "recordings"}  # what the parts of a fold are of
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,21 @@ class Plan:
             "corpora": [corpus.name for corpus in (*self.data.corpora, *self.data.pretraining)],
             "protocol": self.data.splits.stamp(),
         }
+
+    @property
+    def sizes(self) -> dict[str, Any]:
+        """How much each fold trains on, keeps as dev part and tests: "unit", and "folds", one after the other.
+
+        All that is trained on counts, also what has a label of an auxiliary task alone; in dev and test what has a
+        class. Augmented copies, and turns that give context alone, do not count.
+        """
+        manifest = self.data.labelled.manifest
+        scored = set(utterance_keys(manifest)[manifest["target"] != ""])
+        folds = [
+            {part: sum(part == "train" or key in scored for key in getattr(fold, part)) for part in PARTS}
+            for fold in self.data.splits.folds
+        ]
+        return {"unit": COUNTED[self.recipe.unit], "folds": folds}
 
     def fold_folder(self, seed: int, fold: int) -> Path:
         """Where the files of one fold of one seed go."""

@@ -8,6 +8,7 @@ import pandas as pd
 from affectra.corpora.utterance import join_manifests, utterance_keys
 from affectra.environment import describe_corpora
 from affectra.features.extract import CachedFrames
+from affectra.protocols.folds import Fold
 from affectra.recipe import Recipe
 from affectra.specification import Specification
 from affectra.training.data import UNKNOWN, Example
@@ -74,10 +75,10 @@ def keys(plan: Plan) -> list[str]:
 
 def adapts(plan: Plan) -> bool:
     """Whether some fold's training hears what it is tested on, without the labels."""
-    return any(_unheard(fold.train, fold.test, plan) for fold in plan.data.splits.folds)
+    return any(unheard(fold, plan) for fold in plan.data.splits.folds)
 
 
-def _unheard(train: Sequence[str], test: Sequence[str], plan: Plan) -> list[str]:
+def unheard(fold: Fold, plan: Plan) -> list[str]:
     """The keys of a test part whose corpora training lacks, where training is to adapt to them."""
     recipe = recipe_of(plan)
     trainings = [recipe.training, *(stage.training for stage in recipe.stages)]
@@ -85,8 +86,8 @@ def _unheard(train: Sequence[str], test: Sequence[str], plan: Plan) -> list[str]
         return []
     manifest = plan.data.labelled.manifest
     corpus_of = dict(zip(utterance_keys(manifest), manifest["corpus"], strict=True))
-    heard = {corpus_of[key] for key in train}
-    return [key for key in test if corpus_of[key] not in heard]
+    heard = {corpus_of[key] for key in fold.train}
+    return [key for key in fold.test if corpus_of[key] not in heard]
 
 
 def describe_pretraining(plan: Plan, hashes: dict[str, str]) -> dict[str, dict[str, Any]]:
@@ -162,7 +163,7 @@ def jobs(
             copies=tuple(copy[key] for copy in augmented for key in fold.train),
             dev=known(fold.dev),
             test=known(fold.test),
-            unlabelled=tuple(examples[key].unlabelled() for key in _unheard(fold.train, fold.test, plan)),
+            unlabelled=tuple(examples[key].unlabelled() for key in unheard(fold, plan)),
             start=pretraining[seed].last if pretraining else None,
             threads=threads,
         )

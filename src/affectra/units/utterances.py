@@ -22,9 +22,10 @@ from affectra.probes import probe_run
 from affectra.protocols import Splits
 from affectra.protocols.folds import PARTS
 from affectra.recipe import Recipe
-from affectra.report import summary_line, write_report
+from affectra.report import describe_heads, summary_line, write_report
 from affectra.training.checks import check_fitting, check_parts, check_training
 from affectra.training.fold import LAST
+from affectra.units.adversaries import domain_heads
 from affectra.units.classified import score, so_far
 from affectra.units.duration import BUDGET_S, Range, Visits, blank_utterances, training_time
 from affectra.units.material import modality_of, with_modality
@@ -128,6 +129,7 @@ def outline(plan: Plan, n_processes: int) -> list[str]:
     return [
         f"model     {recipe.model.name}, {n_parameters} parameters",
         f"training  {recipe.training.epochs} epochs, {recipe.seeds} seed(s)",
+        *(f"domains   {line}" for line in describe_heads(domain_heads(plan))),
         f"time      {duration} of training if this machine does nothing else; features not counted",
     ]
 
@@ -175,6 +177,7 @@ def facts(plan: Plan) -> dict[str, Any]:
             "transductive": is_transductive(recipe.normalization, plan.data.splits, manifest),
         },
         "adaptation": "unlabelled test audio" if adapts(plan) else "none",
+        "domains": domain_heads(plan),
     }
 
 
