@@ -16,6 +16,11 @@ _MOST_FRAMES = 5_000_000
 _LARGEST_INDEX = 1 << 27  # bytes
 _PIECE = 1 << 24
 
+_NAMES = (
+    *(b"ftyp", b"moov", b"mdat", b"moof", b"mfra", b"free", b"skip", b"wide", b"uuid", b"meta", b"udta", b"pdin"),
+    *(b"styp", b"sidx", b"ssix", b"emsg", b"prft", b"pnot"),
+)  # of boxes that a file consists of; after others it is over
+
 _COUNT_AT = {b"stsz": 12, b"stz2": 12, b"trun": 8}  # bytes from a table's name to its number of frames
 
 
@@ -74,7 +79,22 @@ def check_mp4(file: Readable, size: int) -> Mp4:
         return Mp4(f"its index announces {n_frames} frames in {size} bytes", size)
     if has_references and _hides_an_index(file, size):
         return Mp4("it hides an index among its sound", size)
-    return Mp4("", size, unfinished=end > size)
+    return Mp4("", min(end, size), unfinished=end > size)
+
+
+def mp4_starts(file: Readable, size: int) -> Iterator[int]:
+    """Where a further MP4 file begins behind the first one.
+
+    Args:
+        file: open for reading.
+        size: its bytes.
+    """
+    is_indexed = False
+    for name, start, _ in _boxes(file, size):
+        if (name == b"ftyp" and start) or (name == b"moov" and is_indexed):
+            yield start
+            is_indexed = False
+        is_indexed |= name == b"moov"
 
 
 def _missing() -> str:
@@ -91,7 +111,7 @@ def _boxes(file: Readable, size: int) -> Iterator[tuple[bytes, int, int]]:
             length, header = int.from_bytes(head[8:16], "big"), 16
         elif length == 0:
             length = size - offset
-        if length < header:
+        if length < header or (name not in _NAMES and offset + length > size):
             return
         yield name, offset, offset + length
         offset += length
