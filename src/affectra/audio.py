@@ -32,7 +32,8 @@ _LOUDEST = 100.0  # floats far beyond full scale are integers that nobody scaled
 _MAX_BLOCK_VALUES = 1 << 24  # samples times channels held at once: 64 MiB, whatever rate and channels a header claims
 _NO_END = 1 << 62  # frames where no header says how many; libsndfile gives 2**63 - 1 for such a FLAC file
 _SHORT_S = 0.1  # missing end that counts as cut off
-_MOST_PARTS = 10_000  # ours; recordings in a file, and places where something else lies between the frames of an mp3
+_MOST_LINKS = 2000  # ours; recordings in a file
+_MOST_PARTS = 10_000  # ours; of a file, with tags or rubbish between them
 
 # Ours. -70 dBFS is about 10 steps of 16 bit, under the noise floor of any microphone in a room.
 _SILENCE = 10 ** (-70 / 20)
@@ -464,7 +465,7 @@ class _Window:
         sound, info = self._link.sound, self._link.info
         if isinstance(sound, MediaSound):
             return self.end < self._stop and sound.is_cut_off
-        return self._link.cut_off or self._stop < _NO_END and self._stop - self.end > _SHORT_S * info.sample_rate
+        return self._link.cut_off or (self._stop < _NO_END and self._stop - self.end > _SHORT_S * info.sample_rate)
 
     def blocks(self, block_s: float) -> Iterator[np.ndarray]:
         """Blocks (sample, channel), each of which overwrites the last."""
@@ -546,8 +547,8 @@ def _links(view: Spliced, head: bytes, place: str) -> list[Link]:
     for link in find_links(view, head):
         links.append(link)
         n_parts += len(link.parts)
-        if n_parts > _MOST_PARTS:
-            raise AudioError(f"{place}: more than {_MOST_PARTS} recordings or parts of one are joined in it; cut it up")
+        if len(links) > _MOST_LINKS or n_parts > _MOST_PARTS:
+            raise AudioError(f"{place}: more than {_MOST_LINKS} recordings are joined in it; cut it into files")
     return links
 
 

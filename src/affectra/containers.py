@@ -134,8 +134,16 @@ class Spliced(io.RawIOBase):
         size: bytes in all.
     """
 
+    _header: bytes
+    _file: "BinaryIO | Spliced"
+    size: int
+
     def __init__(self, header: bytes, file: "BinaryIO | Spliced", *parts: tuple[int, int]) -> None:
-        self._header, self._file = header, file
+        source: BinaryIO | Spliced = file
+        if isinstance(file, Spliced) and not file._header and len(file._starts) == 1:  # one step less for each read
+            source, first = file._file, file._starts[0]
+            parts = tuple((first + start, first + min(end, file.size)) for start, end in parts)
+        self._header, self._file = header, source
         self._starts = [start for start, _ in parts]
         self._ends = list(accumulate((max(0, end - start) for start, end in parts), initial=len(header)))[1:]
         self._position = 0
@@ -152,25 +160,27 @@ class Spliced(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         """Fill a buffer as far as the bytes go."""
         view = memoryview(buffer)
-        n_filled = 0
-        while n_filled < len(view) and (n_read := self._read_on(view[n_filled:])):
+        n_filled = n_read = self._read_on(view)
+        while n_read and n_filled < len(view):
+            n_read = self._read_on(view[n_filled:])
             n_filled += n_read
-            self._position += n_read
         return n_filled
 
     def _read_on(self, view: memoryview) -> int:
         """Fill a buffer from where the position is, to the end of the header or part there at most."""
-        if self._position < len(self._header):
-            part = self._header[self._position : self._position + len(view)]
+        position, number = self._position, bisect_right(self._ends, self._position)
+        if position < len(self._header):
+            part = self._header[position : position + len(view)]
             view[: len(part)] = part
-            return len(part)
-        number = bisect_right(self._ends, self._position)
-        if number == len(self._ends):
+            n_read = len(part)
+        elif number == len(self._ends):
             return 0
-        left = self._ends[number] - self._position
-        begun = self._position - (self._ends[number - 1] if number else len(self._header))
-        self._file.seek(self._starts[number] + begun)
-        return self._file.readinto(view[:left])  # type: ignore[union-attr]
+        else:
+            begun = position - (self._ends[number - 1] if number else len(self._header))
+            self._file.seek(self._starts[number] + begun)
+            n_read = self._file.readinto(view[: self._ends[number] - position])  # type: ignore[union-attr]
+        self._position += n_read
+        return n_read
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Move within all as one."""

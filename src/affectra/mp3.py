@@ -8,7 +8,7 @@ first bit rate for the bit rate of all.
 import re
 import struct
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -24,6 +24,7 @@ _MOST_TRIES = 100_000  # places where a row might begin and does not; 100 MB of 
 _MOST_TAGS = 16  # in a row
 _MOST_RUNS = 1000  # of a recording
 _SHORT_S = 0.1  # missing end that counts as cut off; indexes are inexact by a frame or two
+_INDEX_NAMES = (b"Xing", b"Info", b"VBRI")
 _DECODER_DELAY = 529  # samples that mpg123 cuts off in front, and expects as part of the padding
 
 _THIRDS = bytes(third for third in range(0xF0) if third >> 2 & 3 < 3)  # neither bit rate nor sample rate is reserved
@@ -121,7 +122,7 @@ class _Run:
         index: the frame before that, if it is one without sound.
         n_frames: frames with sound.
         last: start of the last one.
-        bit_rates: their indices, times 16.
+        bit_rates: their indices.
         is_cut: whether the file ends within a further frame.
         has_gap: whether frames follow it after bytes that are neither frames nor tags.
     """
@@ -129,11 +130,11 @@ class _Run:
     kind: _Kind
     start: int
     end: int
-    index: bytes = b""
-    n_frames: int = 0
-    last: int = 0
-    bit_rates: set[int] = field(default_factory=set)
-    is_cut: bool = False
+    index: bytes
+    n_frames: int
+    last: int
+    bit_rates: set[int]
+    is_cut: bool
     has_gap: bool = False
 
 
@@ -177,44 +178,37 @@ def _read_run(file: Spliced, start: int) -> _Run:
     head = _bytes(file, start, 4)
     kind = _kind(head)
     assert kind is not None, "the caller has looked"
-    run = _Run(kind, start, start)
     lengths = _lengths(file, start, kind, head[2])
-    second, index_offset = kind.second, kind.index_offset
-    lowest, highest = (0xC0, 0xFF) if kind.is_mono else (0, 0xBF)
+    known: dict[bytes, int] = {}  # lengths by the headers of frames with sound
+    end, n_frames, last, index, is_cut = start, 0, start, b"", False
     while True:
-        base, place = run.end, 0
-        data = _bytes(file, base, _PIECE)
-        is_last = len(data) < _PIECE
+        data, place = _bytes(file, end, _PIECE), 0
+        is_last, may_have_index = len(data) < _PIECE, any(name in data for name in _INDEX_NAMES)
         stop = len(data) - (3 if is_last else _LOOK)
         while place < stop:
-            third = data[place + 2]
-            length = lengths[third]
-            if not length or data[place] != 0xFF or data[place + 1] | 1 != second:
+            head = data[place : place + 4]
+            length = known.get(head) or (lengths[head[2]] if _kind(head) == kind else 0)
+            is_cut = is_last and place + length > len(data)
+            if not length or is_cut:
                 break
-            if not lowest <= data[place + 3] <= highest:
-                break
-            if is_last and place + length > len(data):
-                run.is_cut = True
-                break
-            if not data[place + 8] and _is_index(data, place, index_offset):  # few frames have nothing there
-                if run.n_frames or run.index:
+            if may_have_index and _is_index(kind, data[place : place + _LOOK]):
+                if n_frames or index:
                     break
-                run.index = _bytes(file, base + place, length)
-                run.start = base + place + length
+                index = _bytes(file, end + place, length)
             else:
-                run.n_frames += 1
-                run.last = base + place
-                run.bit_rates.add(third & 0xF0)
+                known[head] = length
+                n_frames += 1
+                last = end + place
             place += length
-        run.end = base + place
+        end += place
         if place < stop or is_last:
-            return run
+            bit_rates = {head[2] >> 4 for head in known}
+            return _Run(kind, start + len(index), end, index, n_frames, last, bit_rates, is_cut)
 
 
-def _is_index(data: bytes, place: int, index_offset: int) -> bool:
-    """Whether the frame that begins at `place` is one without sound that says how many follow."""
-    at = place + index_offset
-    return data[at : at + 4] in (b"Xing", b"Info") or data[place + 36 : place + 40] == b"VBRI"
+def _is_index(kind: _Kind, frame: bytes) -> bool:
+    """Whether a frame is one without sound that says how many follow."""
+    return frame[kind.index_offset :].startswith((b"Xing", b"Info")) or frame[36:40] == b"VBRI"
 
 
 def _is_row(file: Spliced, at: int, n_frames: int) -> bool:
