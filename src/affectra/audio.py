@@ -437,7 +437,7 @@ class _Opened:
     """One of the recordings of a file, open.
 
     Attributes:
-        sound: its samples.
+        sound: its samples, forwards.
         info: of it alone; `_NO_END` frames where it does not say.
         cut_off: whether its container is.
     """
@@ -448,10 +448,10 @@ class _Opened:
 
 
 class _Window:
-    """Frames `start` to `stop` of one of the recordings of a file, or as many of them as can be decoded.
+    """Frames `start` to `stop` of one of the recordings of a file, as many of them as there are.
 
     Attributes:
-        end: frames from the recording's start to where decoding stopped, once all blocks have been given out.
+        end: the frame after the last, once all blocks have been given out.
     """
 
     def __init__(self, link: _Opened, start: int, stop: int) -> None:
@@ -461,7 +461,7 @@ class _Window:
 
     @property
     def is_cut_off(self) -> bool:
-        """Then, whether something is missing from these frames."""
+        """Whether something is missing, once all blocks have been given out."""
         sound, info = self._link.sound, self._link.info
         if isinstance(sound, MediaSound):
             return self.end < self._stop and sound.is_cut_off
@@ -470,14 +470,16 @@ class _Window:
     def blocks(self, block_s: float) -> Iterator[np.ndarray]:
         """Blocks (sample, channel), each of which overwrites the last."""
         sound, info, stop = self._link.sound, self._link.info, self._stop
+        if isinstance(sound, _Sequential) and self._start >= stop:
+            self.end = stop
+            return
         n_wanted = min(int(block_s * info.sample_rate), _MAX_BLOCK_VALUES // info.n_channels, stop)
         buffer = np.empty((max(1, n_wanted), info.n_channels), np.float32)
         if self._start and info.format in _SEEKABLE and info.n_frames < _NO_END and isinstance(sound, _Sequential):
-            self.end = min(self._start, stop)
             try:
-                sound.seek(self.end)
+                self.end = sound.seek(self._start)
             except soundfile.LibsndfileError as error:  # a cut FLAC file announces frames that are not there
-                found = f"nothing can be decoded from {self.end / info.sample_rate:g} s on, it is cut off or damaged"
+                found = f"nothing can be decoded from {self._start / info.sample_rate:g} s on, it is cut off or damaged"
                 raise AudioError(f"{_name(info.path)}: {found}; fetch it again") from error
         whole = True
         while self.end < stop and whole:

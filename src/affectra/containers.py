@@ -135,6 +135,7 @@ class Spliced(io.RawIOBase):
     """
 
     _header: bytes
+    _starts: list[int]
     _file: "BinaryIO | Spliced"
     size: int
 

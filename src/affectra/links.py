@@ -11,13 +11,14 @@ from itertools import chain, pairwise
 from affectra.containers import Link, Spliced
 from affectra.media import media_kind
 from affectra.mp3 import find_mp3
-from affectra.mp4 import mp4_starts
+from affectra.mp4 import boxes
 
 _PIECE = 1 << 20
 _LONGEST_HEAD = 64
 _LONGEST_AAC = 2 * (1 << 13)  # a frame and the next one
 _AAC_HEAD = re.compile(rb"\xff[\xf0\xf1\xf8\xf9]")
 _MOST_SEARCHED = 1 << 32  # ours; bytes of a WAV file that does not say its length
+_MP4_HEAD = (b"ftyp", rb"ftyp(M4[ABV] |iso[m2-9]|mp4[12]|qt  |3g[p2]|avc1|dash|MSNV|f4v )")
 # Ours, against files that are made to keep a reader busy.
 _MOST_AAC_FRAMES = 5_000_000  # 29 hours at 48 kHz
 _MOST_STREAMS = 100  # that begin together
@@ -43,11 +44,12 @@ def find_links(file: Spliced, head: bytes) -> Iterator[Link]:
     """
     starts: Iterator[int] = iter(())
     if head[:4] in _HEADS:
-        starts = _search(file, *_HEADS[head[:4]], _end(file, head))
+        if not _is_over(file, head):
+            starts = _search(file, *_HEADS[head[:4]], start=4)
     elif head.startswith(b"OggS"):
         starts = _ogg_starts(file)
     elif (kind := media_kind(head)) == "mp4":
-        starts = mp4_starts(file, file.size)
+        starts = _mp4_starts(file)
     elif kind == "aac":
         starts = _aac_starts(file)
     else:
@@ -59,8 +61,9 @@ def find_links(file: Spliced, head: bytes) -> Iterator[Link]:
         yield Link(b"", ((start, end),))
 
 
-def _end(file: Spliced, head: bytes) -> int:
-    """Where the recording that begins with `head` ends, as it says itself, or the first place where it could."""
+def _is_over(file: Spliced, head: bytes) -> bool:
+    """Whether the recording that begins with `head` says of itself that it goes to the file's end."""
+    end = 0
     if head.startswith(b"RF64") and head[12:16] == b"ds64":
         end = 8 + int.from_bytes(head[20:28], "little")
     elif head.startswith((b"RIFF", b"RF64")):
@@ -69,11 +72,9 @@ def _end(file: Spliced, head: bytes) -> int:
         end = 8 + int.from_bytes(head[4:8], "big")
     elif head.startswith(b"\x1a\x45\xdf\xa3"):
         end = _matroska_end(file)
-    else:
-        end = 0
-    if 12 <= end <= file.size:
-        return end
-    return 12 if file.size < _MOST_SEARCHED else file.size
+    return abs(file.size - end) <= 1 or (
+        file.size >= _MOST_SEARCHED and head[:4] in (b"RIFF", b"RIFX")
+    )  # a byte to pad
 
 
 def _matroska_end(file: Spliced) -> int:
@@ -112,6 +113,19 @@ def _ogg_starts(file: Spliced) -> Iterator[int]:
 def _ogg_page_end(file: Spliced, start: int) -> int:
     page = _bytes(file, start, 27 + 255)
     return start + 27 + page[26] + sum(page[27 : 27 + page[26]]) if len(page) > 26 else start
+
+
+def _mp4_starts(file: Spliced) -> Iterator[int]:
+    """Boxes that begin a file."""
+    searched, reached, is_indexed = 4, 0, False
+    for name, start, end in boxes(file, file.size):
+        if start and (name == b"ftyp" or (name == b"moov" and is_indexed)):
+            yield start
+            searched, is_indexed = start + 8, False
+        is_indexed |= name == b"moov"
+        reached = end
+    if reached != file.size:  # the last box is cut off, and what follows may look as if it were in it
+        yield from (place - 4 for place in _search(file, *_MP4_HEAD, start=searched + 4))
 
 
 def _aac_starts(file: Spliced) -> Iterator[int]:

@@ -16,7 +16,7 @@ from affectra.containers import Link, Spliced, tag_length
 
 _PIECE = 1 << 16
 _LOOK = 64  # bytes of a frame that are looked at here
-_LONGEST_FREE = 1 << 13  # bytes of a frame of free format, whose header does not say
+_SHORTEST_FREE, _LONGEST_FREE = 24, 1 << 13  # bytes of a frame of free format, whose header does not say
 # Ours, against files that are made to keep a reader busy.
 _MOST_JUNK = 1 << 16  # bytes before the first frame, such as the rest of one that a recorder cut; mpg123 takes as many
 _LONG_ROW = 4  # frames in a row that are no accident, whatever is before them
@@ -155,6 +155,7 @@ def find_mp3(file: Spliced) -> Iterator[Link]:
 
 
 def _runs(file: Spliced) -> Iterator[_Run]:
+    """All frames of a file, run by run."""
     tries = iter(range(_MOST_TRIES))
     at = _skip_tags(file, 0)
     if not _is_row(file, at, 2):
@@ -237,11 +238,12 @@ def _lengths(file: Spliced, at: int, kind: _Kind, third: int) -> tuple[int, ...]
     """Bytes of the frames from there on by the third byte of their headers, of which the first is given."""
     if third >= 0x10:
         return kind.lengths(0)
-    data = _bytes(file, at, _LONGEST_FREE)  # of free format: as long as it is to the next header
-    for found in _HEAD.finditer(data, 24):
-        head = data[found.start() : found.start() + 4]
-        if _kind(head) == kind and head[2] < 0x10:
-            return kind.lengths(found.start() - (third >> 1 & 1) * kind.padding)
+    data = _bytes(file, at, _LONGEST_FREE)  # of free format: as long as it is to the next header, as mpg123 sees it
+    for found in _HEAD.finditer(data, 4):
+        following = _kind(data[found.start() : found.start() + 4])
+        if following and following.sample_rate == kind.sample_rate:
+            length = found.start() - (third >> 1 & 1) * kind.padding
+            return kind.lengths(length if length >= _SHORTEST_FREE else 0)
     return kind.lengths(0)
 
 

@@ -59,7 +59,7 @@ def check_mp4(file: Readable, size: int) -> Mp4:
     n_frames = held = 0
     is_indexed = has_references = False
     end = 0
-    for name, start, end in _boxes(file, size):
+    for name, start, end in boxes(file, size):
         if name == b"mdat":
             continue
         if end > size:  # FFmpeg refuses a whole file for an index it has begun to read
@@ -82,27 +82,17 @@ def check_mp4(file: Readable, size: int) -> Mp4:
     return Mp4("", min(end, size), unfinished=end > size)
 
 
-def mp4_starts(file: Readable, size: int) -> Iterator[int]:
-    """Where a further MP4 file begins behind the first one.
+def _missing() -> str:
+    return "its index (moov) is missing, it is cut off or the recorder never finished"
+
+
+def boxes(file: Readable, size: int) -> Iterator[tuple[bytes, int, int]]:
+    """Name, start and end of each box of the file, as far as they follow each other; the last may end beyond it.
 
     Args:
         file: open for reading.
         size: its bytes.
     """
-    is_indexed = False
-    for name, start, _ in _boxes(file, size):
-        if (name == b"ftyp" and start) or (name == b"moov" and is_indexed):
-            yield start
-            is_indexed = False
-        is_indexed |= name == b"moov"
-
-
-def _missing() -> str:
-    return "its index (moov) is missing, it is cut off or the recorder never finished"
-
-
-def _boxes(file: Readable, size: int) -> Iterator[tuple[bytes, int, int]]:
-    """Name, start and end of each box of the file, as far as they follow each other; the last may end beyond it."""
     offset = 0
     while offset + 8 <= size:
         head = _bytes(file, offset, offset + 16)
@@ -158,7 +148,7 @@ def _tracks(content: bytes) -> Iterator[tuple[int, int]]:
 
 def _hides_an_index(file: Readable, size: int) -> bool:
     """Whether there may be a fragment's index where `sidx` or `tfra` could send FFmpeg: within an mdat."""
-    for name, start, end in _boxes(file, size):
+    for name, start, end in boxes(file, size):
         missing = [b"moof", b"traf", b"trun"]
         for place in range(start, min(end, size) if name == b"mdat" else start, _PIECE):
             piece = _bytes(file, place, min(end, place + _PIECE + 3))
