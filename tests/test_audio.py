@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from affectra.audio import AUDIO_SUFFIXES, blocks, probe, quality_flags, read, to_mono
+from affectra.corpora.recordings import inspect, probe_whole
 from affectra.errors import AudioError
 
 RATE = 16000
@@ -350,7 +351,9 @@ def test_random_bytes_are_refused(tmp_path_factory: pytest.TempPathFactory, cont
 
 @settings(max_examples=300, deadline=None)
 @given(
-    content=st.sampled_from([WHOLE, AIFF, PACKED["RF64"], FLAC, OGG, OPUS, MP3, PACKED["WAVE_FORMAT_EXTENSIBLE"]]),
+    content=st.sampled_from(
+        [WHOLE, AIFF, PACKED["RF64"], FLAC, OGG, OPUS, MP3, MP3[3000:] + MP3, PACKED["WAVE_FORMAT_EXTENSIBLE"]]
+    ),
     changes=st.lists(st.tuples(st.integers(0, 120), st.integers(0, 255)), max_size=6),
     length=st.none() | st.integers(0, 20000),
 )
@@ -502,6 +505,182 @@ def test_a_recording_of_unknown_length_is_refused_while_it_is_decoded(tmp_path: 
     assert sum(len(next(stream)) for _ in range(6)) == 0.3 * RATE
     with pytest.raises(AudioError, match=r"longer than 0\.3 s"):
         next(stream)
+
+
+# Recordings joined byte by byte, as `cat a.mp3 b.mp3 > both.mp3` does
+
+ID3V1 = b"TAG" + b"a".ljust(125, b"\0")
+APE_ITEMS = b"\x05\0\0\0\0\0\0\0Title\0voice"
+APE_END = b"APETAGEX" + struct.pack("<IIII", 2000, 32 + len(APE_ITEMS), 1, 1 << 31) + bytes(8)
+APE = b"APETAGEX" + struct.pack("<IIII", 2000, 32 + len(APE_ITEMS), 1, 5 << 29) + bytes(8) + APE_ITEMS + APE_END
+APE_1 = APE_ITEMS + b"APETAGEX" + struct.pack("<IIII", 1000, 32 + len(APE_ITEMS), 1, 0) + bytes(8)
+LYRICS = b"LYRICSBEGIN" + b"IND0000200" + b"000021LYRICS200"
+TAGS = {
+    "nothing": b"",
+    "zeros": bytes(3000),
+    "ID3v1": ID3V1,
+    "ID3v2": ID3,
+    "APE": APE,
+    "APE of the first version": APE_1,
+    "Lyrics3 and ID3v1": LYRICS + ID3V1,
+    "all of them": LYRICS + APE + ID3V1 + ID3 + bytes(10),
+}
+
+
+def without_index(content: bytes) -> bytes:
+    """An MP3 file without its first frame, which has no sound and says how many follow."""
+    return content[content.index(content[:2], 180) :]
+
+
+def pulses(duration_s: float, sample_rate: int = RATE) -> np.ndarray:
+    """Noise, a long silence, noise: a bit rate that varies as much as it can."""
+    samples = np.random.default_rng(3).standard_normal(round(duration_s * sample_rate)).astype(np.float32) * 0.2
+    samples[len(samples) // 5 : 4 * len(samples) // 5] = 0
+    return samples
+
+
+@pytest.mark.parametrize("name", CODECS)
+@pytest.mark.parametrize("n_channels", [1, 2])
+def test_joined_recordings_are_read_one_after_the_other(name: str, n_channels: int, tmp_path: Path) -> None:
+    first = encode(speechlike(2 * RATE, n_channels), RATE, *CODECS[name])
+    second = encode(tone(440, RATE, 1.5), RATE, *CODECS[name])
+    parts = [read(written(tmp_path, content), RATE).samples for content in (first, second)]
+    path = written(tmp_path, first + second)
+    info = probe(path)
+    assert (info.sample_rate, info.n_channels, info.n_frames) == (RATE, n_channels, 3.5 * RATE)
+    recording = read(path, RATE)
+    np.testing.assert_array_equal(recording.samples, np.concatenate(parts))
+    assert recording.flags == ()
+    assert probe_whole(path).duration_s == inspect(path).info.duration_s == 3.5
+    for block_s in (0.013, 1.0):
+        np.testing.assert_array_equal(np.concatenate(list(blocks(path, RATE, block_s=block_s))), recording.samples)
+    for start_s, end_s in ((0.5, 1.0), (1.9, 2.1), (2.0, 3.0), (3.25, None)):
+        stretch = read(path, RATE, start_s=start_s, end_s=end_s).samples
+        stop = None if end_s is None else round(end_s * RATE)
+        np.testing.assert_allclose(stretch, recording.samples[round(start_s * RATE) : stop], atol=1e-6, strict=True)
+    with pytest.raises(AudioError, match=r"it lasts 3\.50 s"):
+        read(path, RATE, start_s=3.5)
+    with pytest.raises(AudioError, match=r"longer than 3\.4 s"):
+        read(path, RATE, max_duration_s=3.4)
+
+
+@pytest.mark.parametrize("name", CODECS)
+def test_joined_recordings_of_other_rates_keep_their_tones(name: str, tmp_path: Path) -> None:
+    """What comes later, at whatever rate, sounds as if it had been resampled to the rate that is asked for."""
+    rates = (48000, 24000, 8000) if name == "opus" else (44100, 16000, 48000)
+    pitches = (400, 700, 1000)
+    path = written(
+        tmp_path,
+        b"".join(encode(tone(f, r, 2.0), r, *CODECS[name]) for f, r in zip(pitches, rates, strict=True)),
+    )
+    assert (probe(path).sample_rate, probe(path).n_frames) == (rates[0], 6 * rates[0])
+    recording = read(path, RATE)
+    assert (len(recording.samples), recording.flags) == (6 * RATE, ())
+    for number, pitch in enumerate(pitches):
+        inner = recording.samples[round((2 * number + 0.5) * RATE) :][:RATE]  # 1 s: bins of 1 Hz
+        assert np.abs(np.fft.rfft(inner)).argmax() == pitch
+        stretch = read(path, RATE, start_s=2 * number + 0.5, end_s=2 * number + 1.5).samples
+        assert np.corrcoef(stretch, inner)[0, 1] > 0.999
+
+
+@pytest.mark.parametrize("tag", TAGS)
+@pytest.mark.parametrize("name", [*CODECS, "mp3 without index"])
+def test_a_tag_or_zeros_are_no_recording_and_hide_none(name: str, tag: str, tmp_path: Path) -> None:
+    codec = name.split()[0]
+    content = encode(pulses(2), RATE, *CODECS[codec])
+    content = without_index(content) if codec != name else content
+    alone = read(written(tmp_path, content), RATE)
+    behind = read(written(tmp_path, content + TAGS[tag]), RATE)
+    np.testing.assert_array_equal(behind.samples, alone.samples)
+    assert behind.flags == ()
+    between = written(tmp_path, content + TAGS[tag] + content)
+    assert probe(between).n_frames == len(read(between, RATE).samples)
+    assert probe(between).n_frames == pytest.approx(2 * len(alone.samples), abs=1200)
+    assert read(between, RATE).flags == ()
+
+
+@pytest.mark.parametrize("sample_rate", [8000, 16000, 22050, 44100])
+def test_mp3_of_variable_bit_rate_without_an_index_is_read_whole(sample_rate: int, tmp_path: Path) -> None:
+    content = encode(pulses(10, sample_rate), sample_rate, "MP3")
+    whole = read(written(tmp_path, content), sample_rate).samples
+    for junk in (b"", b"rest of a frame" * 40, ID3):
+        path = written(tmp_path, junk + without_index(content))
+        recording = read(path, sample_rate)
+        assert probe(path).n_frames == len(recording.samples)
+        assert 0 <= len(recording.samples) - len(whole) < 2500  # the encoder's delay and padding, which none tells
+        delay = scipy.signal.correlate(recording.samples, whole[: len(whole) // 5]).argmax() - len(whole) // 5 + 1
+        np.testing.assert_allclose(recording.samples[delay:][: len(whole)], whole, atol=1e-6)
+        assert recording.flags == ()
+
+
+def test_mp3_of_free_format_is_read_whole(tmp_path: Path) -> None:
+    """Its headers do not say how long a frame is; at 48 kHz and a constant bit rate all are equally long."""
+    buffer = io.BytesIO()
+    soundfile.write(buffer, speechlike(96000), 48000, format="MP3", bitrate_mode="CONSTANT", compression_level=0.5)
+    content = without_index(buffer.getvalue())
+    length = content.index(content[:2], 4)
+    free = bytearray(content)
+    free[2::length] = bytes(value & 0x0F for value in free[2::length])
+    expected = read(written(tmp_path, content), 48000).samples
+    assert len(expected) > 2 * 48000
+    np.testing.assert_array_equal(read(written(tmp_path, bytes(free)), 48000).samples, expected)
+    joined = read(written(tmp_path, bytes(free) + ID3V1 + bytes(free)), 48000)
+    assert (len(joined.samples), joined.flags) == (2 * len(expected), ())
+
+
+def test_an_mp3_whose_index_speaks_of_fewer_or_more_frames_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
+    content = encode(pulses(4), RATE, "MP3")
+    at = content.index(b"Xing") + 8
+    n_frames = int.from_bytes(content[at : at + 4], "big")
+    whole = read(written(tmp_path, content), RATE).samples
+    for announced, flags in ((n_frames // 2, ()), (n_frames + 1, ()), (2 * n_frames, ("truncated",))):
+        path = written(tmp_path, content[:at] + announced.to_bytes(4, "big") + content[at + 4 :])
+        recording = read(path, RATE)
+        np.testing.assert_allclose(recording.samples[: len(whole)], whole, atol=1e-6)
+        assert probe(path).n_frames == len(recording.samples) < len(whole) + 1200
+        assert recording.flags == flags
+
+
+@pytest.mark.parametrize("name", CODECS)
+def test_a_recording_that_is_cut_is_flagged_whatever_follows_it(name: str, tmp_path: Path) -> None:
+    content = encode(speechlike(4 * RATE), RATE, *CODECS[name])
+    path = written(tmp_path, content[: len(content) // 2] + content)
+    recording = read(path, RATE, allow_truncated=True)
+    assert len(recording.samples) > 4.4 * RATE
+    assert recording.flags == ("truncated",)
+
+
+def test_a_later_recording_that_cannot_be_read_is_flagged(tmp_path: Path) -> None:
+    for content, damaged in (
+        (WHOLE, WHOLE[:20] + b"\x34\x12" + WHOLE[22:]),
+        (OGG, OGG[:4000].replace(b"vorbis", b"tremor")),
+    ):
+        recording = read(written(tmp_path, content + damaged), RATE)
+        np.testing.assert_array_equal(recording.samples, read(written(tmp_path, content), RATE).samples)
+        assert recording.flags == ("truncated",)
+
+
+def test_thousands_of_joined_recordings_are_refused(tmp_path: Path) -> None:
+    path = written(tmp_path, 2001 * encode(PCM[:100], RATE, "WAV"))
+    with pytest.raises(AudioError, match="more than 2000 recordings are joined in it; cut it into files") as error:
+        probe(path)
+    only_line(path, error)
+
+
+@pytest.mark.parametrize("silent", [True, False])
+def test_flags_are_of_all_that_is_joined(silent: bool, tmp_path: Path) -> None:
+    quiet = encode(np.zeros(8000, np.float32), 8000, "WAV")
+    loud = encode(np.clip(tone(200, RATE, amplitude=2.0), -1, 1), RATE, "WAV")
+    assert read(written(tmp_path, quiet + (quiet if silent else loud)), RATE).flags == (
+        ("silent",) if silent else ("clipped",)
+    )
+
+
+@pytest.mark.parametrize("length", [0, 2**32 - 1])
+def test_joined_wav_files_from_a_pipe_are_read_one_after_the_other(length: int, tmp_path: Path) -> None:
+    streamed = riff(form(), data(length), length=length)
+    samples = read(written(tmp_path, streamed + streamed), RATE).samples
+    np.testing.assert_array_equal(samples * 32768, np.concatenate([PCM, PCM]))
 
 
 def test_clipping_is_seen_in_one_channel_before_mixing_and_resampling(tmp_path: Path) -> None:

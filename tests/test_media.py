@@ -180,6 +180,64 @@ def test_a_stretch_is_the_same_part_of_the_whole(name: str, tmp_path: Path) -> N
     assert expected in refusal(path, start_s=7.0)
 
 
+JOINED = {**ENCODED, "fragments": FRAGMENTS, "live": LIVE_WEBM}
+
+
+@pytest.mark.parametrize("name", JOINED)
+def test_joined_recordings_are_read_one_after_the_other(name: str, tmp_path: Path) -> None:
+    content = JOINED[name]
+    path = written(tmp_path, content)
+    rate = probe(path).sample_rate
+    alone = read(path, rate).samples
+    path.write_bytes(content + content)
+    whole = read(path, rate)
+    assert (len(whole.samples), whole.flags) == (2 * len(alone), ())
+    assert probe(path).duration_s == pytest.approx(2 * len(alone) / rate, abs=0.03)
+    if name == "aac":  # the decoder goes on, with the noise that it makes up
+        assert np.corrcoef(whole.samples, np.concatenate([alone, alone]))[0, 1] > 0.95
+    else:
+        np.testing.assert_array_equal(whole.samples, np.concatenate([alone, alone]))
+        for start_s, end_s in ((0.5, 1.0), (2.5, 3.5), (3.5, 4.5), (5.5, None)):
+            stretch = read(path, rate, start_s=start_s, end_s=end_s).samples
+            stop = None if end_s is None else round(end_s * rate)
+            np.testing.assert_array_equal(stretch, whole.samples[round(start_s * rate) : stop])
+
+
+@pytest.mark.parametrize("name", ["m4a", "mp4", "mov", "aac", "mkv", "alac", "webm"])
+def test_joined_recordings_of_other_rates_and_channels_keep_their_tones(name: str, tmp_path: Path) -> None:
+    container, codec, _, _ = FORMATS[name]
+    rates = (48000, 24000, 48000) if codec == "libopus" else (16000, 44100, 16000)
+    contents = []
+    for number, rate in enumerate(rates):
+        tone = 0.3 * np.sin(2 * np.pi * (400 + 300 * number) * np.arange(2 * rate) / rate)
+        contents.append(encode(np.stack([tone] * (1 + number), 1)[:, :2], rate, container, codec))
+    path = written(tmp_path, b"".join(contents))
+    recording = read(path, RATE)
+    assert recording.flags == ()
+    assert probe(path).duration_s == pytest.approx(len(recording.samples) / RATE, abs=0.05)
+    assert len(recording.samples) / RATE == pytest.approx(6.0, abs=0.4 if name == "aac" else 0.01)
+    for number in range(3):
+        inner = recording.samples[round((2 * number + 0.5) * RATE) :][:RATE]
+        assert np.abs(np.fft.rfft(inner)).argmax() == 400 + 300 * number
+
+
+@pytest.mark.parametrize("junk", [bytes(3000), b"TAG".ljust(128, b"x")], ids=["zeros", "ID3v1"])
+@pytest.mark.parametrize("name", [*(name for name in FORMATS if name != "amr"), "fragments", "live"])
+def test_what_is_no_recording_changes_nothing(name: str, junk: bytes, tmp_path: Path) -> None:
+    alone = read(written(tmp_path, JOINED[name]), RATE)
+    behind = read(written(tmp_path, JOINED[name] + junk), RATE)
+    np.testing.assert_array_equal(behind.samples, alone.samples)
+    assert behind.flags == ()
+
+
+@pytest.mark.parametrize("name", ["fragments", "webm", "live"])
+def test_a_recording_that_is_cut_is_flagged_whatever_follows_it(name: str, tmp_path: Path) -> None:
+    content = JOINED[name]
+    recording = read(written(tmp_path, content[: round(0.6 * len(content))] + content), RATE)
+    assert len(recording.samples) > 4 * RATE
+    assert recording.flags == ("truncated",) or name == "live"  # which says nothing of its length
+
+
 def test_the_sound_of_a_video_is_read(tmp_path: Path) -> None:
     samples = read(written(tmp_path, video(with_sound=True)), RATE).samples
     assert len(samples) == RATE

@@ -111,6 +111,13 @@ def test_a_recording_gets_the_rows_of_the_command_line(client: httpx.Client, tmp
     assert rows == [as_row("voice.wav", prediction) for prediction in model.timeline_of_file(path)] and len(rows) == 4
 
 
+@pytest.mark.parametrize("kind", [("MP3", "MPEG_LAYER_III"), ("OGG", "VORBIS"), ("FLAC", "PCM_16")])
+def test_recordings_joined_to_one_file_are_answered_to_the_end(client: httpx.Client, kind: tuple[str, str]) -> None:
+    one = wav(voice(2.0), format=kind[0], subtype=kind[1])
+    assert [row["end"] for row in send(client, one + one).json()] == [4.0]
+    assert send(client, one + one, timeline=True).json()[-1]["end"] == 4.0
+
+
 def test_classes_restrict_and_silence_is_unknown_unless_forced(client: httpx.Client) -> None:
     (row,) = send(client, VOICE, classes="sadness, anger").json()
     assert [key for key in row if key.startswith("score_")] == ["score_anger", "score_sadness"]

@@ -6,6 +6,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import chain, groupby, takewhile
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,8 +14,9 @@ import numpy as np
 import soundfile
 import soxr
 
-from affectra.containers import Spliced, read_container, tag_length
+from affectra.containers import Link, Spliced, read_container, tag_length
 from affectra.errors import AudioError
+from affectra.links import find_links
 from affectra.media import MEDIA_SUFFIXES, MediaSound, media_kind, open_media
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif", *MEDIA_SUFFIXES)
@@ -29,7 +31,9 @@ _BLOCK_S = 10.0
 _LOUDEST = 100.0  # floats far beyond full scale are integers that nobody scaled
 _MAX_BLOCK_VALUES = 1 << 24  # samples times channels held at once: 64 MiB, whatever rate and channels a header claims
 _NO_END = 1 << 62  # frames where no header says how many; libsndfile gives 2**63 - 1 for such a FLAC file
-_SHORT_S = 0.1  # missing end that counts as cut off; mp3 headers are inexact by a frame or two
+_SHORT_S = 0.1  # missing end that counts as cut off
+_MOST_LINKS = 2000  # ours; recordings in a file
+_MOST_PARTS = 10_000  # ours; of a file, with tags or rubbish between them
 
 # Ours. -70 dBFS is about 10 steps of 16 bit, under the noise floor of any microphone in a room.
 _SILENCE = 10 ** (-70 / 20)
@@ -40,13 +44,13 @@ _CLIP_S = 50e-6
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """What a recording's header says.
+    """What a recording's header says; where recordings were joined to one file, all of it.
 
     Attributes:
         path: the file.
-        sample_rate: Hz.
-        n_channels: channels.
-        n_frames: samples per channel that are there (of mp3, mp4, webm and cut FLAC: that the header announces).
+        sample_rate: Hz; of joined recordings, that of the first.
+        n_channels: channels; of joined recordings, those of the first.
+        n_frames: samples per channel that are there (of mp4, webm and cut FLAC: that the header announces).
         duration_s: `n_frames / sample_rate`.
         format: wav, flac, ogg, opus, mp3, aiff, mp4 (m4a, mov, 3gp), webm (mkv), aac or amr, by content, not by name.
         truncated: a WAV or AIFF file whose samples reach beyond its end (compressed formats: see `read`).
@@ -79,15 +83,18 @@ class Recording:
 def probe(path: str | Path) -> AudioInfo:
     """Read a recording's header and check its container, without decoding it.
 
-    Only a file whose header leaves its length open is read once to count its frames: aac, amr, FLAC and webm written
-    to a pipe.
+    A file that does not say its length, or not that of all that is in it, is read once to count its frames or to find
+    the recordings that others joined to it: mp3, aac, amr, ogg, opus, FLAC, and wav and webm written to a pipe.
 
     Raises:
         AudioError: no such file, not a regular file, not permitted, empty, zero-length, a git-lfs pointer, or not audio
             of a known kind.
     """
-    with _open(Path(path)) as (sound, info, _):
-        return info if info.n_frames < _NO_END else _with_length(info, _count_frames(sound))
+    with _open(Path(path)) as (info, links):
+        if info.n_frames < _NO_END:
+            return info
+        counts = [_count_frames(link) * info.sample_rate / link.info.sample_rate for link in links]
+        return _with_length(info, round(sum(counts)))
 
 
 def read(
@@ -104,9 +111,11 @@ def read(
 
     Channels are averaged, or one is taken, then resampled (soxr, high quality) to `n * sample_rate / source_rate`
     samples, rounded. Ogg, opus, mp3 and all that PyAV reads are decoded from the start even for a stretch, since
-    seeking in them changes the samples. An mp3 of variable bit rate without a Xing header is read only as far as
-    libsndfile estimates its length. Of a file with several sound tracks the one is read that its author marked as
+    seeking in them changes the samples. Of a file with several sound tracks the one is read that its author marked as
     default.
+
+    A file to which others were joined, byte by byte, is read whole, each recording in its turn. One with another number
+    of channels than the first is averaged; one that cannot be read is left out, and the rest flagged as truncated.
 
     Args:
         path: file in one of the formats of `AUDIO_SUFFIXES`; the content decides, not the name.
@@ -191,41 +200,50 @@ class Blocks(Iterator[np.ndarray]):
         channel: int | None,
     ) -> Iterator[np.ndarray]:
         place = _name(path)
-        with _open(path) as (sound, info, cut_off):
-            taken = slice(None) if channel is None else _channel(info, channel)
+        with _open(path, end_s) as (info, links):
             if info.truncated and not allow_truncated:
                 found = f"its header promises more than the {info.duration_s:.2f} s in it"
                 raise AudioError(f"{place}: truncated, {found}; fetch it again")
             start, stop = _stretch(info, start_s, end_s)
-            announced = stop - start
-            if isinstance(sound, MediaSound) and stop == info.n_frames:
-                stop = _NO_END  # such headers round, or speak of the first part alone
             most = max_duration_s * info.sample_rate
-            if most < announced < _NO_END - start:
+            if most < stop - start < _NO_END - start:
                 raise _too_long(place, max_duration_s)
-            meter = _QualityMeter(info.sample_rate)
-            decoded = 0
+            if stop == info.n_frames:
+                stop = _NO_END  # such headers round, or speak of the first part alone
+            meter = _QualityMeter()
+            position = decoded = 0.0  # at the rate of the first link
+            n_samples, cut_off = 0, False
 
-            def mono_blocks() -> Iterator[np.ndarray]:
-                nonlocal decoded
-                for framed in _decoded(sound, info, start, stop, block_s):
-                    decoded += len(framed)
-                    if decoded > most:
-                        raise _too_long(place, max_duration_s)
-                    mono = _down_mix(framed[:, taken], place)
-                    meter.add(framed[:, taken], mono)
-                    yield mono
-                if decoded == 0:
-                    found = f"from {start_s:g} s on, it has ended or" if start else ","
-                    raise AudioError(
-                        f"{place}: not one sample can be decoded{found} it is cut off or damaged; fetch it again"
-                    )
+            def mono_blocks(links: Iterable[_Opened]) -> Iterator[np.ndarray]:
+                nonlocal position, decoded, cut_off
+                for link in links:
+                    taken = slice(None) if channel is None else _channel(link.info, channel)
+                    meter.begin(link.info.sample_rate)
+                    ratio = link.info.sample_rate / info.sample_rate
+                    end = _NO_END if stop == _NO_END else round((stop - position) * ratio)
+                    window = _Window(link, round(max(0, start - position) * ratio), end)
+                    for framed in window.blocks(block_s):
+                        decoded += len(framed) / ratio
+                        if decoded > most:
+                            raise _too_long(place, max_duration_s)
+                        mono = _down_mix(framed[:, taken], place)
+                        meter.add(framed[:, taken], mono)
+                        yield mono
+                    position += window.end / ratio
+                    cut_off |= window.is_cut_off
 
-            yield from _resampled(mono_blocks(), info.sample_rate, sample_rate, place)
-            if isinstance(sound, MediaSound):
-                cut_off = stop == _NO_END and sound.is_cut_off
-            elif announced < _NO_END - start:
-                cut_off = cut_off or announced - decoded > _SHORT_S * info.sample_rate
+            wanted = takewhile(lambda _: position < stop, links)
+            for rate, group in groupby(wanted, lambda link: link.info.sample_rate):
+                for block in _resampled(mono_blocks(group), rate, sample_rate, place):
+                    n_samples += len(block)
+                    yield block
+            if not decoded:
+                found = f"from {start_s:g} s on, it has ended or" if start else ","
+                raise AudioError(
+                    f"{place}: not one sample can be decoded{found} it is cut off or damaged; fetch it again"
+                )
+            if not n_samples:
+                raise _too_short(place, sample_rate)
         self.flags = (*meter.flags(), "truncated") if cut_off else meter.flags()
 
 
@@ -250,7 +268,10 @@ def to_mono(samples: np.ndarray, sample_rate: int, target_rate: int) -> np.ndarr
     framed = _framed(samples)
     _check_rate(sample_rate, "samples")
     mono = _down_mix(framed, "samples")
-    return np.concatenate(list(_resampled([mono], sample_rate, target_rate, "samples")))
+    blocks = list(_resampled([mono], sample_rate, target_rate, "samples"))
+    if not blocks:
+        raise _too_short("samples", target_rate)
+    return np.concatenate(blocks)
 
 
 def quality_flags(samples: np.ndarray, sample_rate: int) -> tuple[str, ...]:
@@ -274,7 +295,8 @@ def quality_flags(samples: np.ndarray, sample_rate: int) -> tuple[str, ...]:
     """
     framed = _framed(samples)
     _check_rate(sample_rate, "samples")
-    meter = _QualityMeter(sample_rate)
+    meter = _QualityMeter()
+    meter.begin(sample_rate)
     meter.add(framed, _down_mix(framed, "samples"))
     return meter.flags()
 
@@ -282,10 +304,13 @@ def quality_flags(samples: np.ndarray, sample_rate: int) -> tuple[str, ...]:
 class _QualityMeter:
     """The rules of `quality_flags` over blocks that follow each other."""
 
-    def __init__(self, sample_rate: int) -> None:
-        self._run_length = max(3, math.ceil(_CLIP_S * sample_rate))
+    def __init__(self) -> None:
         self._low, self._high = math.inf, -math.inf
         self._clipped = False
+
+    def begin(self, sample_rate: int) -> None:
+        """Expect blocks of this rate, of a recording of its own."""
+        self._run_length = max(3, math.ceil(_CLIP_S * sample_rate))
         self._tail: np.ndarray | None = None  # a run may go on in the next block
 
     def add(self, framed: np.ndarray, mono: np.ndarray) -> None:
@@ -357,18 +382,18 @@ def _check_rate(sample_rate: float, place: str) -> None:
 def _resampled(mono: Iterable[np.ndarray], source_rate: int, target_rate: int, place: str) -> Iterator[np.ndarray]:
     """Mono blocks at another rate; soxr's output does not depend on how the input is cut into blocks."""
     assert target_rate > 0, "a target rate is ours to choose"
-    n_samples = 0
     stream = None if source_rate == target_rate else soxr.ResampleStream(source_rate, target_rate, 1, dtype="float32")
     for block in mono:
         resampled = block if stream is None else stream.resample_chunk(block)
-        n_samples += len(resampled)
         if len(resampled):
             yield _finite(resampled, place)
     rest = np.empty(0, np.float32) if stream is None else stream.resample_chunk(np.empty(0, np.float32), last=True)
     if len(rest):
         yield _finite(rest, place)
-    if n_samples + len(rest) == 0:
-        raise AudioError(f"{place}: too short, not one sample is left at {target_rate} Hz")
+
+
+def _too_short(place: str, sample_rate: int) -> AudioError:
+    return AudioError(f"{place}: too short, not one sample is left at {sample_rate} Hz")
 
 
 def _channel(info: AudioInfo, channel: int) -> slice:
@@ -407,31 +432,66 @@ class _Sequential(soundfile.SoundFile):  # type: ignore[misc]
         return False
 
 
+@dataclass(frozen=True)
+class _Opened:
+    """One of the recordings of a file, open.
+
+    Attributes:
+        sound: its samples, forwards.
+        info: of it alone; `_NO_END` frames where it does not say.
+        cut_off: whether its container is.
+    """
+
+    sound: _Sequential | MediaSound
+    info: AudioInfo
+    cut_off: bool
+
+
+class _Window:
+    """Frames `start` to `stop` of one of the recordings of a file, as many of them as there are.
+
+    Attributes:
+        end: the frame after the last, once all blocks have been given out.
+    """
+
+    def __init__(self, link: _Opened, start: int, stop: int) -> None:
+        self._link, self._start = link, start
+        self._stop = stop if isinstance(link.sound, MediaSound) else min(stop, link.info.n_frames)
+        self.end = 0
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether something is missing, once all blocks have been given out."""
+        sound, info = self._link.sound, self._link.info
+        if isinstance(sound, MediaSound):
+            return self.end < self._stop and sound.is_cut_off
+        return self._link.cut_off or (self._stop < _NO_END and self._stop - self.end > _SHORT_S * info.sample_rate)
+
+    def blocks(self, block_s: float) -> Iterator[np.ndarray]:
+        """Blocks (sample, channel), each of which overwrites the last."""
+        sound, info, stop = self._link.sound, self._link.info, self._stop
+        if isinstance(sound, _Sequential) and self._start >= stop:
+            self.end = stop
+            return
+        n_wanted = min(int(block_s * info.sample_rate), _MAX_BLOCK_VALUES // info.n_channels, stop)
+        buffer = np.empty((max(1, n_wanted), info.n_channels), np.float32)
+        if self._start and info.format in _SEEKABLE and info.n_frames < _NO_END and isinstance(sound, _Sequential):
+            try:
+                self.end = sound.seek(self._start)
+            except soundfile.LibsndfileError as error:  # a cut FLAC file announces frames that are not there
+                found = f"nothing can be decoded from {self._start / info.sample_rate:g} s on, it is cut off or damaged"
+                raise AudioError(f"{_name(info.path)}: {found}; fetch it again") from error
+        whole = True
+        while self.end < stop and whole:
+            limit = self._start if self.end < self._start else stop
+            n_read, whole = _fill(sound, buffer[: min(len(buffer), limit - self.end)], self.end)
+            self.end += n_read
+            if self.end > self._start and n_read:
+                yield buffer[:n_read]
+
+
 def _too_long(place: str, max_duration_s: float) -> AudioError:
     return AudioError(f"{place}: longer than {max_duration_s:g} s, the most that is taken here; cut it into parts")
-
-
-def _decoded(
-    sound: _Sequential | MediaSound, info: AudioInfo, start: int, stop: int, block_s: float
-) -> Iterator[np.ndarray]:
-    """Blocks (sample, channel) of frames `start` to `stop`, or to where decoding fails; each overwrites the last."""
-    n_wanted = min(int(block_s * info.sample_rate), _MAX_BLOCK_VALUES // info.n_channels, stop)
-    buffer = np.empty((max(1, n_wanted), info.n_channels), np.float32)
-    position = 0
-    if start and info.format in _SEEKABLE and isinstance(sound, _Sequential):
-        try:
-            position = sound.seek(start)
-        except soundfile.LibsndfileError as error:  # a cut FLAC file announces frames that are not there
-            found = f"nothing can be decoded from {start / info.sample_rate:g} s on, it is cut off or damaged"
-            raise AudioError(f"{_name(info.path)}: {found}; fetch it again") from error
-    whole = True
-    while position < stop and whole:
-        limit = start if position < start else stop
-        wanted = min(len(buffer), limit - position)
-        n_read, whole = _fill(sound, buffer[:wanted], position)
-        if position >= start and n_read:
-            yield buffer[:n_read]
-        position += n_read
 
 
 def _fill(sound: _Sequential | MediaSound, out: np.ndarray, position: int) -> tuple[int, bool]:
@@ -452,35 +512,90 @@ def _name(path: Path) -> str:
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[tuple[_Sequential | MediaSound, AudioInfo, bool]]:
-    """An open sound file, its header (`_NO_END` frames where it does not say), and whether its container is cut off."""
+def _open(path: Path, end_s: float | None = None) -> Iterator[tuple[AudioInfo, Iterator[_Opened]]]:
+    """A file's header (`_NO_END` frames where it does not say), and its recordings, each open in its turn.
+
+    Recordings that begin only after `end_s` need not be among them.
+    """
     place = _name(path)
     with _open_bytes(path, place) as file:
         size = os.fstat(file.fileno()).st_size
-        view = Spliced(b"", file, tag_length(file.read(10)), size)
+        view = Spliced(b"", file, (tag_length(file.read(10)), size))
         head = view.read(64) or b""
         if size == 0:
             raise AudioError(f"{place}: is empty (0 bytes); fetch it again")
         if head.startswith(b"version https://git-lfs"):
             raise AudioError(f"{place}: is a git-lfs pointer, not the audio itself; run 'git lfs pull' where it lies")
-        if kind := media_kind(head):
-            with open_media(view, kind, place) as track:
-                n_frames = _NO_END if track.n_announced is None else track.n_announced
-                yield track, _info(path, track.samplerate, track.channels, n_frames, kind), False
-            return
-        container = read_container(view, head)
-        try:
-            sound = _Sequential(Spliced(container.header, view, container.offset, view.size))
-        except soundfile.LibsndfileError as error:
-            raise AudioError(f"{place}: {_why_not(head, error)}; {_EXPECTED}") from error
-        with sound:
-            if sound.format not in _FORMATS:
-                found = f"{sound.format} is not supported"
-                raise AudioError(f"{place}: {found}, {_EXPECTED}; convert it, for instance with sox")
-            name = "opus" if sound.subtype == "OPUS" else _FORMATS[sound.format]
-            info = _info(path, sound.samplerate, sound.channels, min(sound.frames, _NO_END), name)
-            info = replace(info, truncated=container.truncated)
-            yield sound, info, container.truncated or container.unfinished
+        if end_s is not None and head.startswith(b"fLaC"):  # all of it would be read to find another one
+            with _open_link(path, view, Link(b"", ((0, view.size),))) as whole:
+                if end_s <= whole.info.duration_s and whole.info.n_frames < _NO_END:
+                    yield whole.info, iter([whole])
+                    return
+        links = _links(view, head, place)
+        with _open_link(path, view, links[0]) as first:
+            infos, others = [first.info], []
+            for link in links[1:]:
+                try:
+                    with _open_link(path, view, link) as other:
+                        infos.append(other.info)
+                        others.append(link)
+                except AudioError:
+                    first = replace(first, cut_off=True)
+            yield _joined(infos), chain([first], _each_opened(path, view, others))
+
+
+def _links(view: Spliced, head: bytes, place: str) -> list[Link]:
+    links, n_parts = [], 0
+    for link in find_links(view, head):
+        links.append(link)
+        n_parts += len(link.parts)
+        if len(links) > _MOST_LINKS or n_parts > _MOST_PARTS:
+            raise AudioError(f"{place}: more than {_MOST_LINKS} recordings are joined in it; cut it into files")
+    return links
+
+
+def _each_opened(path: Path, view: Spliced, links: Iterable[Link]) -> Iterator[_Opened]:
+    for link in links:
+        with _open_link(path, view, link) as opened:
+            yield opened
+
+
+@contextmanager
+def _open_link(path: Path, file: Spliced, link: Link) -> Iterator[_Opened]:
+    place = _name(path)
+    view = Spliced(link.header, file, *link.parts)
+    head = view.read(64) or b""
+    if kind := media_kind(head):
+        with open_media(view, kind, place) as track:
+            n_frames = _NO_END if track.n_announced is None else track.n_announced
+            yield _Opened(track, _info(path, track.samplerate, track.channels, n_frames, kind), False)
+        return
+    container = read_container(view, head)
+    try:
+        sound = _Sequential(Spliced(container.header, view, (container.offset, view.size)))
+    except soundfile.LibsndfileError as error:
+        raise AudioError(f"{place}: {_why_not(head, error)}; {_EXPECTED}") from error
+    with sound:
+        if sound.format not in _FORMATS:
+            found = f"{sound.format} is not supported"
+            raise AudioError(f"{place}: {found}, {_EXPECTED}; convert it, for instance with sox")
+        name = "opus" if sound.subtype == "OPUS" else _FORMATS[sound.format]
+        n_frames = min(sound.frames, link.n_frames or _NO_END)
+        info = replace(_info(path, sound.samplerate, sound.channels, n_frames, name), truncated=container.truncated)
+        yield _Opened(sound, info, container.truncated or container.unfinished or link.is_cut)
+
+
+def _joined(infos: list[AudioInfo]) -> AudioInfo:
+    """What is said of recordings that follow each other in a file."""
+    first = infos[0]
+    if len(infos) == 1:
+        return first
+    if any(info.n_frames == _NO_END for info in infos):
+        n_frames = _NO_END
+    else:
+        n_frames = round(sum(info.n_frames * first.sample_rate / info.sample_rate for info in infos))
+    joined = replace(first, truncated=any(info.truncated for info in infos))
+    return replace(joined, n_frames=n_frames, duration_s=n_frames / first.sample_rate)
 
 
 def _open_bytes(path: Path, place: str) -> BinaryIO:
@@ -516,12 +631,14 @@ def _with_length(info: AudioInfo, n_frames: int) -> AudioInfo:
     return replace(info, n_frames=n_frames, duration_s=n_frames / info.sample_rate)
 
 
-def _count_frames(sound: _Sequential | MediaSound) -> int:
-    if isinstance(sound, MediaSound):
-        return sound.count()
-    buffer = np.empty((4096, sound.channels), np.float32)
+def _count_frames(link: _Opened) -> int:
+    if link.info.n_frames < _NO_END:
+        return link.info.n_frames
+    if isinstance(link.sound, MediaSound):
+        return link.sound.count()
+    buffer = np.empty((4096, link.sound.channels), np.float32)
     n_frames, whole = 0, True
     while whole:
-        n_read, whole = _fill(sound, buffer, n_frames)
+        n_read, whole = _fill(link.sound, buffer, n_frames)
         n_frames += n_read
     return n_frames

@@ -7,8 +7,10 @@ front of other formats, and lengths that reach beyond the end of the file.
 import io
 import os
 import struct
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, BinaryIO
 
 _STREAMING = 0xFFFFFFFF  # size written when the length was not known yet; 0 where the writer never came back
@@ -22,6 +24,16 @@ class Container:
     offset: int = 0
     truncated: bool = False  # WAV, AIFF: samples reach beyond the end
     unfinished: bool = False  # Ogg: no last page
+
+
+@dataclass(frozen=True)
+class Link:
+    """One of the recordings that follow each other in a file: `header`, then parts of the file, as one."""
+
+    header: bytes
+    parts: tuple[tuple[int, int], ...]  # start and end of each
+    is_cut: bool = False  # mp3: frames are missing at the end or in between
+    n_frames: int | None = None  # samples of each channel, where libsndfile only estimates them
 
 
 def read_container(file: "Spliced", head: bytes) -> Container:
@@ -114,7 +126,7 @@ def _has_last_page(file: "Spliced") -> bool:
 
 
 class Spliced(io.RawIOBase):
-    """A header in front of a file's bytes from `offset` on.
+    """A header in front of parts of a file, as one file.
 
     Without a name, so that soundfile judges by content alone (it takes *.raw for headerless samples).
 
@@ -122,10 +134,21 @@ class Spliced(io.RawIOBase):
         size: bytes in all.
     """
 
-    def __init__(self, header: bytes, file: "BinaryIO | Spliced", offset: int, file_size: int) -> None:
-        self._header, self._file, self._offset = header, file, offset
+    _header: bytes
+    _starts: list[int]
+    _file: "BinaryIO | Spliced"
+    size: int
+
+    def __init__(self, header: bytes, file: "BinaryIO | Spliced", *parts: tuple[int, int]) -> None:
+        source: BinaryIO | Spliced = file
+        if isinstance(file, Spliced) and not file._header and len(file._starts) == 1:  # one step less for each read
+            source, first = file._file, file._starts[0]
+            parts = tuple((first + start, first + min(end, file.size)) for start, end in parts)
+        self._header, self._file = header, source
+        self._starts = [start for start, _ in parts]
+        self._ends = list(accumulate((max(0, end - start) for start, end in parts), initial=len(header)))[1:]
         self._position = 0
-        self.size = len(header) + max(0, file_size - offset)
+        self.size = self._ends[-1]
 
     def readable(self) -> bool:
         """Always."""
@@ -136,24 +159,35 @@ class Spliced(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Fill a buffer from the header, then from the file."""
+        """Fill a buffer as far as the bytes go."""
         view = memoryview(buffer)
-        if self._position < len(self._header):
-            part = self._header[self._position : self._position + len(view)]
+        n_filled = n_read = self._read_on(view)
+        while n_read and n_filled < len(view):
+            n_read = self._read_on(view[n_filled:])
+            n_filled += n_read
+        return n_filled
+
+    def _read_on(self, view: memoryview) -> int:
+        """Fill a buffer from where the position is, to the end of the header or part there at most."""
+        position, number = self._position, bisect_right(self._ends, self._position)
+        if position < len(self._header):
+            part = self._header[position : position + len(view)]
             view[: len(part)] = part
             n_read = len(part)
+        elif number == len(self._ends):
+            return 0
         else:
-            view = view[: max(0, self.size - self._position)]
-            self._file.seek(self._offset + self._position - len(self._header))
-            n_read = self._file.readinto(view)  # type: ignore[union-attr]
+            begun = position - (self._ends[number - 1] if number else len(self._header))
+            self._file.seek(self._starts[number] + begun)
+            n_read = self._file.readinto(view[: self._ends[number] - position])  # type: ignore[union-attr]
         self._position += n_read
         return n_read
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Move within header and file as one."""
+        """Move within all as one."""
         self._position = max(0, (0, self._position, self.size)[whence] + offset)
         return self._position
 
     def tell(self) -> int:
-        """Position within header and file as one."""
+        """Position within all as one."""
         return self._position

@@ -72,7 +72,7 @@ def open_media(view: Spliced, kind: str, place: str) -> Iterator["MediaSound"]:
         checked = check_mp4(view, view.size)
         if checked.fault:
             raise AudioError(f"{place}: not usable, {checked.fault}; convert it to wav or flac where it can be played")
-        view, unfinished = Spliced(b"", view, 0, checked.usable_size), checked.unfinished
+        view, unfinished = Spliced(b"", view, (0, checked.usable_size)), checked.unfinished
     view.seek(0)
     options = {
         "protocol_whitelist": "none",
@@ -110,13 +110,14 @@ class MediaSound:
         samplerate: Hz.
         channels: how many.
         n_announced: samples that the header announces; None where it does not say.
+        n_read: samples given out so far.
     """
 
     def __init__(self, av: Any, container: Any, kind: str, place: str, unfinished: bool) -> None:
         self._av, self._container, self._kind, self._place = av, container, kind, place
         self._unfinished, self._has_faults = unfinished, False
         self._stream = self._sound_track()
-        self.samplerate = self._n_read = 0
+        self.samplerate = self.n_read = 0
         self._pieces = self._trimmed()
         first = next(self._pieces, None)
         if first is None:
@@ -130,7 +131,7 @@ class MediaSound:
         """Once all is read: whether the end is missing, or where no length is announced, anything was damaged."""
         if self._unfinished or self.n_announced is None:
             return self._unfinished or self._has_faults
-        return self.n_announced - self._n_read > _SHORT_S * self.samplerate
+        return self.n_announced - self.n_read > _SHORT_S * self.samplerate
 
     def read(self, out: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Fill `out` (sample, channel) as far as the track goes; returns the part that was filled."""
@@ -146,7 +147,7 @@ class MediaSound:
             out[n_filled : n_filled + len(part)] = part
             self._rest = self._rest[len(part) :]
             n_filled += len(part)
-        self._n_read += n_filled
+        self.n_read += n_filled
         return out[:n_filled]
 
     def count(self) -> int:

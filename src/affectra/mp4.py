@@ -16,6 +16,11 @@ _MOST_FRAMES = 5_000_000
 _LARGEST_INDEX = 1 << 27  # bytes
 _PIECE = 1 << 24
 
+_NAMES = (
+    *(b"ftyp", b"moov", b"mdat", b"moof", b"mfra", b"free", b"skip", b"wide", b"uuid", b"meta", b"udta", b"pdin"),
+    *(b"styp", b"sidx", b"ssix", b"emsg", b"prft", b"pnot"),
+)  # of boxes that a file consists of; after others it is over
+
 _COUNT_AT = {b"stsz": 12, b"stz2": 12, b"trun": 8}  # bytes from a table's name to its number of frames
 
 
@@ -54,7 +59,7 @@ def check_mp4(file: Readable, size: int) -> Mp4:
     n_frames = held = 0
     is_indexed = has_references = False
     end = 0
-    for name, start, end in _boxes(file, size):
+    for name, start, end in boxes(file, size):
         if name == b"mdat":
             continue
         if end > size:  # FFmpeg refuses a whole file for an index it has begun to read
@@ -74,15 +79,20 @@ def check_mp4(file: Readable, size: int) -> Mp4:
         return Mp4(f"its index announces {n_frames} frames in {size} bytes", size)
     if has_references and _hides_an_index(file, size):
         return Mp4("it hides an index among its sound", size)
-    return Mp4("", size, unfinished=end > size)
+    return Mp4("", min(end, size), unfinished=end > size)
 
 
 def _missing() -> str:
     return "its index (moov) is missing, it is cut off or the recorder never finished"
 
 
-def _boxes(file: Readable, size: int) -> Iterator[tuple[bytes, int, int]]:
-    """Name, start and end of each box of the file, as far as they follow each other; the last may end beyond it."""
+def boxes(file: Readable, size: int) -> Iterator[tuple[bytes, int, int]]:
+    """Name, start and end of each box of the file, as far as they follow each other; the last may end beyond it.
+
+    Args:
+        file: open for reading.
+        size: its bytes.
+    """
     offset = 0
     while offset + 8 <= size:
         head = _bytes(file, offset, offset + 16)
@@ -91,7 +101,7 @@ def _boxes(file: Readable, size: int) -> Iterator[tuple[bytes, int, int]]:
             length, header = int.from_bytes(head[8:16], "big"), 16
         elif length == 0:
             length = size - offset
-        if length < header:
+        if length < header or (name not in _NAMES and offset + length > size):
             return
         yield name, offset, offset + length
         offset += length
@@ -138,7 +148,7 @@ def _tracks(content: bytes) -> Iterator[tuple[int, int]]:
 
 def _hides_an_index(file: Readable, size: int) -> bool:
     """Whether there may be a fragment's index where `sidx` or `tfra` could send FFmpeg: within an mdat."""
-    for name, start, end in _boxes(file, size):
+    for name, start, end in boxes(file, size):
         missing = [b"moof", b"traf", b"trun"]
         for place in range(start, min(end, size) if name == b"mdat" else start, _PIECE):
             piece = _bytes(file, place, min(end, place + _PIECE + 3))
