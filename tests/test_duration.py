@@ -41,12 +41,12 @@ def parts(tone_manifest: Path) -> dict[str, Any]:
     [
         (Range(0.2, 0.6), "1 s"),
         (Range(20, 44), "20 to 44 s"),
-        (Range(70, 130), "1 to 2 min"),
+        (Range(70, 130), "70 to 130 s"),
         (Range(3000, 6600), "50 to 110 min"),
         (Range(7200, 36_000), "2 to 10 h"),
     ],
 )
-def test_a_range_is_told_in_the_largest_unit_that_has_two_of_it(seconds: Range, words: str) -> None:
+def test_a_range_is_told_in_the_largest_unit_that_has_four_of_it(seconds: Range, words: str) -> None:
     assert str(seconds) == words
 
 

@@ -46,7 +46,7 @@ class Range:
         return Range(self.least * factor, self.most * factor)
 
     def __str__(self) -> str:
-        unit, length = next(((u, s) for u, s in (("h", 3600), ("min", 60)) if self.most >= 2 * s), ("s", 1))
+        unit, length = next(((u, s) for u, s in (("h", 3600), ("min", 60)) if self.most >= 4 * s), ("s", 1))
         least, most = (max(1, round(seconds / length)) for seconds in (self.least, self.most))
         return f"{least} to {most} {unit}" if least < most else f"{most} {unit}"
 
