@@ -114,8 +114,8 @@ def read(
     seeking in them changes the samples. Of a file with several sound tracks the one is read that its author marked as
     default.
 
-    A file to which others were joined, byte by byte, is read whole, each recording in its turn. One with another number
-    of channels than the first is averaged; one that cannot be read is left out, and the rest flagged as truncated.
+    Recordings that were joined to one file, byte by byte, are read one after the other, each with its own rate and
+    channels. One behind the first that cannot be read is left out, and the others are flagged as truncated.
 
     Args:
         path: file in one of the formats of `AUDIO_SUFFIXES`; the content decides, not the name.

@@ -72,9 +72,8 @@ def _is_over(file: Spliced, head: bytes) -> bool:
         end = 8 + int.from_bytes(head[4:8], "big")
     elif head.startswith(b"\x1a\x45\xdf\xa3"):
         end = _matroska_end(file)
-    return abs(file.size - end) <= 1 or (
-        file.size >= _MOST_SEARCHED and head[:4] in (b"RIFF", b"RIFX")
-    )  # a byte to pad
+    is_too_long = file.size >= _MOST_SEARCHED and head[:4] in (b"RIFF", b"RIFX")
+    return is_too_long or abs(file.size - end) <= 1  # with or without a byte that pads
 
 
 def _matroska_end(file: Spliced) -> int:
@@ -116,16 +115,18 @@ def _ogg_page_end(file: Spliced, start: int) -> int:
 
 
 def _mp4_starts(file: Spliced) -> Iterator[int]:
-    """Boxes that begin a file."""
-    searched, reached, is_indexed = 4, 0, False
+    """Boxes that begin a file: its type, or where it has none, an index behind another one and its sound."""
+    last = reached = 0
+    is_indexed = has_sound = False
     for name, start, end in boxes(file, file.size):
-        if start and (name == b"ftyp" or (name == b"moov" and is_indexed)):
+        if start and (name == b"ftyp" or (name == b"moov" and has_sound)):
             yield start
-            searched, is_indexed = start + 8, False
+            last, is_indexed, has_sound = start, False, False
         is_indexed |= name == b"moov"
+        has_sound |= is_indexed and name in (b"mdat", b"moof")
         reached = end
     if reached != file.size:  # the last box is cut off, and what follows may look as if it were in it
-        yield from (place - 4 for place in _search(file, *_MP4_HEAD, start=searched + 4))
+        yield from (place - 4 for place in _search(file, *_MP4_HEAD, start=last + 8))
 
 
 def _aac_starts(file: Spliced) -> Iterator[int]:

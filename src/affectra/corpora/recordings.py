@@ -23,7 +23,7 @@ class Recording:
         bytes_hash: SHA-256 of the file.
         samples_hash: SHA-256 of rate and samples (mono float32), the same whatever the container.
         level_db: root mean square of the samples, dB of full scale.
-        flags: "silent", "clipped", "truncated" (a compressed file that ends early).
+        flags: "silent", "clipped", "truncated" (a compressed file that ends early, or has a part that cannot be read).
     """
 
     info: AudioInfo
