@@ -361,7 +361,7 @@ def test_what_learns_through_epochs_gets_the_copies_too_and_is_never_shown_what_
     voices: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given: list[StageJob] = []
-    monkeypatch.setattr("affectra.training.fold.train_stage", lambda job, groups: given.append(job))
+    monkeypatch.setattr("affectra.training.stage.train_stage", lambda job, groups: given.append(job))
     monkeypatch.setattr("affectra.training.fold._predict", lambda *_: None)
     monkeypatch.setattr("affectra.training.fold.load_checkpoint", lambda _: None)
     augmentation = load_recipe("voice-linear").recipe.augmentation
