@@ -252,7 +252,7 @@ def test_two_stretches_of_a_recording_are_altered_in_two_ways(
     """Seeds of their own: else all utterances of a long recording would lie in the same room and noise."""
     seeds = []
     monkeypatch.setattr(
-        "affectra.features.extract.augment",
+        "affectra.augment.augment",
         lambda samples, _rate, _plan, rng: seeds.append(rng.integers(1 << 62)) or samples,
     )
     for stretch in (recording, Stretch(recording.audio, 0.0, 0.4), Stretch(recording.audio, 0.4, 0.8)):

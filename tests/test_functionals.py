@@ -36,7 +36,7 @@ from affectra.plan import plan_run
 from affectra.predict import load
 from affectra.run import execute
 from affectra.specification import Specification
-from affectra.training.fold import check_fitting
+from affectra.training.checks import check_fitting
 
 pytest.importorskip("opensmile")
 COMPARE = {"name": "functionals", "options": {"feature_set": "ComParE_2016"}}
