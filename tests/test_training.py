@@ -50,6 +50,7 @@ def two_fold_plan(manifest: Path, out: Path, *assignments: str) -> Plan:
 @pytest.fixture(scope="module")
 def finished(tone_manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "whole"
+    torch.set_num_threads(1)
     execute(two_fold_plan(tone_manifest, folder))
     return folder
 
@@ -80,6 +81,7 @@ def test_nothing_of_the_machine_stands_in_the_model(finished: Path, tone_manifes
 
 
 def _run(manifest: Path, out: Path, resume: bool, n_processes: int = 1) -> None:
+    torch.set_num_threads(n_processes)  # one a process, as in the run this is compared with: sums depend on it
     execute(two_fold_plan(manifest, out), resume=resume, n_processes=n_processes)
 
 
