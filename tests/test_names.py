@@ -150,7 +150,7 @@ def test_a_hundred_thousand_speakers_are_compared_in_seconds() -> None:
     many = people(*(f"Speaker {k:06d}" for k in range(100_000)))
     begun = time.process_time()
     assert alike_speakers(many) == []
-    assert time.process_time() - begun < 10  # about one; all pairs would take hours
+    assert time.process_time() - begun < 30  # about one; all pairs would take hours
 
 
 @pytest.mark.parametrize("name", ["emodb", "ravdess", "nemo"])

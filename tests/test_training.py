@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -47,10 +48,18 @@ def two_fold_plan(manifest: Path, out: Path, *assignments: str) -> Plan:
     return plan_run("li2018-cpu", [f"tones={manifest}"], settings=settings, out=out)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _threads() -> Iterator[None]:
+    """One thread a process, whatever the suite was started with: sums depend on it, and bytes are compared here."""
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(n_threads)
+
+
 @pytest.fixture(scope="module")
 def finished(tone_manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "whole"
-    torch.set_num_threads(1)
     execute(two_fold_plan(tone_manifest, folder))
     return folder
 
@@ -81,8 +90,12 @@ def test_nothing_of_the_machine_stands_in_the_model(finished: Path, tone_manifes
 
 
 def _run(manifest: Path, out: Path, resume: bool, n_processes: int = 1) -> None:
-    torch.set_num_threads(n_processes)  # one a process, as in the run this is compared with: sums depend on it
-    execute(two_fold_plan(manifest, out), resume=resume, n_processes=n_processes)
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(n_processes)  # they are shared out: one a process, as in the run this is compared with
+    try:
+        execute(two_fold_plan(manifest, out), resume=resume, n_processes=n_processes)
+    finally:
+        torch.set_num_threads(n_threads)
 
 
 @pytest.mark.parametrize("n_processes", [1, 2])
