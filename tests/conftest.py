@@ -1,6 +1,7 @@
 """Fixtures shared by all tests."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,6 +42,14 @@ def _undrawn() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("affectra.pages.png", lambda figure: b"\x89PNG" + bytes(20))
         yield
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Programs that a test starts can be interrupted, also where the suite itself runs in a shell's background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

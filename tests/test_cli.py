@@ -90,6 +90,7 @@ def test_prepare_split_and_run_on_the_manifest(
     assert "4 folds" in capsys.readouterr().out and not out.exists()
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_and_kill_leave_no_half_written_file(
     tone_manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -384,6 +384,7 @@ def test_an_interrupt_amidst_a_recording_leaves_a_whole_file(tmp_path: Path, nam
     assert read_output(tmp_path / name) == ["a.wav"] * 2
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_a_real_interrupt_loses_nothing_that_was_done(tmp_path: Path) -> None:
     recordings = files(tmp_path / "in", [f"{k}.wav" for k in range(400)])
     script = tmp_path / "slow.py"
