@@ -19,12 +19,13 @@ from typing import Any
 
 import torch
 
-from affectra.config import load_recipe
-from affectra.plan import plan_run
-from affectra.recipe import DialogueRecipe
-from affectra.training import dialogue_fold, head, shared_stage
-from affectra.training.dialogue_fold import DialogueFoldJob
-from affectra.units.dialogue_jobs import prepare
+from affectra.recipes.config import load_recipe
+from affectra.recipes.recipe import DialogueRecipe
+from affectra.runs.plan import plan_run
+from affectra.runs.units.dialogue_jobs import prepare
+from affectra.training import shared_stage
+from affectra.training.units import dialogue_fold, head
+from affectra.training.units.dialogue_fold import DialogueFoldJob
 
 Costs = dict[str, tuple[float, float]]  # stage -> CPU s, MiB
 

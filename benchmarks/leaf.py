@@ -26,10 +26,10 @@ import soundfile
 import torch
 from torch import Tensor, nn
 
-from affectra.features.leaf import ENERGY_FLOOR, Leaf
-from affectra.features.leaf_filters import initial_gabor
-from affectra.features.mel import mel_filters
-from affectra.features.pcen import FLOOR
+from affectra.features.audio.mel import mel_filters
+from affectra.features.leaf.filters import initial_gabor
+from affectra.features.leaf.leaf import ENERGY_FLOOR, Leaf
+from affectra.features.leaf.pcen import FLOOR
 
 RATE, BATCH, LENGTH_S = 16_000, 16, 4
 

@@ -26,12 +26,12 @@ import torch
 
 from affectra import load
 from affectra.audio import read
-from affectra.config import load_recipe
-from affectra.export import write_graph
+from affectra.audio.speech_track import speech_share
+from affectra.features.specification import Specification
 from affectra.models.recognizer import Recognizer
-from affectra.onnx_recognizer import FRAMES
-from affectra.specification import Specification
-from affectra.speech_track import speech_share
+from affectra.predict.export import write_graph
+from affectra.predict.onnx import FRAMES
+from affectra.recipes.config import load_recipe
 
 RECIPES = ("li2018", "li2018-cpu")
 CLASSES = ("anger", "happiness", "neutral", "sadness")

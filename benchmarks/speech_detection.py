@@ -16,7 +16,15 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from affectra.audio import read
-from affectra.speech import _CUES, DETECTORS, FRAME_LENGTH, SAMPLE_RATE, EnergyDetector, speech_detector, speech_frames
+from affectra.audio.voice_activity import (
+    _CUES,
+    DETECTORS,
+    FRAME_LENGTH,
+    SAMPLE_RATE,
+    EnergyDetector,
+    speech_detector,
+    speech_frames,
+)
 
 Samples = np.ndarray
 

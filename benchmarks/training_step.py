@@ -19,9 +19,9 @@ from statistics import median
 import torch
 from torch import Tensor, nn
 
-from affectra.config import load_recipe
-from affectra.models.attention_cnn import AttentionCnn
-from affectra.recipe import Recipe
+from affectra.models.utterance.attention_cnn import AttentionCnn
+from affectra.recipes.config import load_recipe
+from affectra.recipes.recipe import Recipe
 
 N_BINS, N_FRAMES, N_CLASSES = 400, 200, 4
 CANDIDATES = {  # bf16, channels last

@@ -24,9 +24,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from affectra.losses import concordance_loss
-from affectra.models.conv_pool import ConvReluPool
-from affectra.models.semantic_paralinguistic import SemanticParalinguistic
-from affectra.models.waveform_cnn import WaveformCnn
+from affectra.models.frame.conv_pool import ConvReluPool
+from affectra.models.frame.semantic_paralinguistic import SemanticParalinguistic
+from affectra.models.frame.waveform_cnn import WaveformCnn
 
 N_SAMPLES = 2205  # 100 ms at 22,050 Hz
 SETTINGS = {"layer 1, 10 s": (1, 100 * N_SAMPLES), "layer 1, 100 frames": (100, N_SAMPLES), "CNN, 100 frames": (100, 0)}

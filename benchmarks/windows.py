@@ -23,11 +23,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from affectra.config import load_recipe
-from affectra.features.spectrogram import Spectrogram
-from affectra.numpy_frames import LOG_FLOOR, MU
-from affectra.recipe import Recipe
-from affectra.specification import segment_grid, stack_segments
+from affectra.features.audio.spectrogram import Spectrogram
+from affectra.features.frames.spectral import LOG_FLOOR, MU
+from affectra.features.specification import segment_grid, stack_segments
+from affectra.recipes.config import load_recipe
+from affectra.recipes.recipe import Recipe
 
 Array = npt.NDArray[np.float32]
 

@@ -14,13 +14,13 @@ import numpy as np
 import pandas as pd
 
 from affectra.audio import read
+from affectra.audio.speech_track import SpeechTrack
+from affectra.corpora.manifest import join_manifests, utterance_keys
 from affectra.corpora.sources import open_corpus
-from affectra.corpora.utterance import join_manifests, utterance_keys
-from affectra.heard import OF_VECTORS, Windowing, hear
 from affectra.metrics import unweighted_average_recall
 from affectra.models.recognizer import load_checkpoint
-from affectra.speech_track import SpeechTrack
-from affectra.torch_recognizer import TorchRecognizer
+from affectra.predict.torch_folds import TorchRecognizer
+from affectra.predict.windows import OF_VECTORS, Windowing, hear
 
 RATE = 16_000
 LENGTHS = (2, 4, 8, 16)  # utterances

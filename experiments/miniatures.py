@@ -14,12 +14,13 @@ from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
-from affectra.corpora import read_corpus, synthetic
+from affectra.corpora import read_corpus
+from affectra.corpora.manifest import Corpus
 from affectra.corpora.sources import write_corpus
-from affectra.corpora.utterance import Corpus
-from affectra.plan import plan_run
-from affectra.report import summary_line
-from affectra.run import execute
+from affectra.corpora.synthetic import corpus as synthetic
+from affectra.reports.report import summary_line
+from affectra.runs.plan import plan_run
+from affectra.runs.run import execute
 from shuffled_labels import shuffled
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))

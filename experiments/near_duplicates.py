@@ -16,10 +16,10 @@ import soxr
 
 from affectra.audio import probe, read
 from affectra.corpora import read_corpus
-from affectra.corpora.utterance import Corpus
-from affectra.leakage.codes import STRIDE
-from affectra.leakage.fingerprint import Fingerprint, fingerprint
-from affectra.leakage.matching import SHORTEST, bit_error, near_duplicates
+from affectra.corpora.manifest import Corpus
+from affectra.splits.leakage.by_ear.fingerprint import Fingerprint, fingerprint
+from affectra.splits.leakage.by_ear.matching import SHORTEST, bit_error, near_duplicates
+from affectra.splits.leakage.by_name.codes import STRIDE
 
 N_COPIES = 200
 CORPORA = ("emodb", "ravdess", "nemo")

@@ -17,12 +17,12 @@ import soundfile
 from scipy.signal import butter, fftconvolve, sosfilt
 
 from affectra.audio import read
+from affectra.corpora.manifest import join_manifests, utterance_keys
 from affectra.corpora.sources import open_corpus
-from affectra.corpora.utterance import join_manifests, utterance_keys
 from affectra.files import read_json
 from affectra.metrics import unweighted_average_recall
 from affectra.models.recognizer import load_checkpoint
-from affectra.torch_recognizer import TorchRecognizer
+from affectra.predict.torch_folds import TorchRecognizer
 
 RATE = 16_000
 Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
+from affectra.corpora.manifest import Corpus
 from affectra.corpora.sources import write_corpus
-from affectra.corpora.synthetic import read, render
-from affectra.corpora.utterance import Corpus
-from affectra.demo import SETTINGS
-from affectra.plan import plan_run
-from affectra.report import summary_line
-from affectra.run import execute
+from affectra.corpora.synthetic.corpus import read, render
+from affectra.reports.report import summary_line
+from affectra.runs.demo import SETTINGS
+from affectra.runs.plan import plan_run
+from affectra.runs.run import execute
 
 
 def shuffled(corpus: Corpus, seed: int = 0) -> Corpus:

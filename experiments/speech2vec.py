@@ -18,15 +18,15 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from affectra.audio import read as read_audio
-from affectra.corpora.synthetic import read, render
-from affectra.semantics.adversarial import AdversarialSettings
-from affectra.semantics.alignment import Start, align_spaces, shared_words
-from affectra.semantics.csls import unit_vectors
-from affectra.semantics.homophones import check_homophones
-from affectra.semantics.report import alignment_report
-from affectra.semantics.speech2vec import Speech2Vec
-from affectra.semantics.speech2vec_training import train_speech2vec
-from affectra.semantics.spoken_words import SpokenWord, WordFrames, spoken_words
+from affectra.corpora.synthetic.corpus import read, render
+from affectra.features.words.alignment.adversarial import AdversarialSettings
+from affectra.features.words.alignment.alignment import Start, align_spaces, shared_words
+from affectra.features.words.alignment.csls import unit_vectors
+from affectra.features.words.alignment.homophones import check_homophones
+from affectra.features.words.alignment.report import alignment_report
+from affectra.features.words.speech2vec import Speech2Vec
+from affectra.features.words.speech2vec_training import train_speech2vec
+from affectra.features.words.spoken_words import SpokenWord, WordFrames, spoken_words
 from affectra.text.skip_gram import train_skip_gram
 from affectra.text.word_vectors import WordVectors, read_word_vectors
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from affectra.corpora.utterance import manifest_from_rows, write_manifest
-from affectra.figures import png
+from affectra.corpora.manifest import manifest_from_rows, write_manifest
+from affectra.reports.figures import png
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -40,7 +40,7 @@ def _cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 def _undrawn() -> Iterator[None]:
     """Figures of reports are made but not rendered, which is half of a quick run; `drawn` renders them."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("affectra.pages.png", lambda figure: b"\x89PNG" + bytes(20))
+        patch.setattr("affectra.reports.pages.png", lambda figure: b"\x89PNG" + bytes(20))
         yield
 
 
@@ -55,7 +55,7 @@ def interruptible() -> Iterator[None]:
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """For tests that look at pictures."""
-    monkeypatch.setattr("affectra.pages.png", png)
+    monkeypatch.setattr("affectra.reports.pages.png", png)
 
 
 @pytest.fixture(scope="session")

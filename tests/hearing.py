@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from affectra.predict import Model
-from affectra.specification import Specification, UtteranceOutput
+from affectra.features.specification import Specification, UtteranceOutput
+from affectra.predict.model import Model
 
 CLASSES = ("anger", "happiness", "neutral", "sadness")
 

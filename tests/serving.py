@@ -12,8 +12,8 @@ import numpy as np
 
 from affectra.audio import blocks
 from affectra.errors import ConfigError
-from affectra.heard import Window
-from affectra.predict import UNKNOWN, Prediction
+from affectra.predict.model import UNKNOWN, Prediction
+from affectra.predict.windows import Window
 from affectra.serve import Limits, create_app
 from affectra.serve.app import build_server, listen
 

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from affectra.calibration import nested_calibration
-from affectra.evaluation import read_predictions, write_predictions
-from affectra.figures import DARK, LIGHT, png
+from affectra.evaluation.reliability import coverage_risk, curve_of, draw_coverage_risk
 from affectra.files import write_json, write_text
-from affectra.model_calibration import COVERAGES, calibrate
-from affectra.reliability import coverage_risk, curve_of, draw_coverage_risk
+from affectra.predict.calibration import nested_calibration
+from affectra.predict.calibration.model_calibration import COVERAGES, calibrate
+from affectra.reports.figures import DARK, LIGHT, png
+from affectra.tasks.evaluation import read_predictions, write_predictions
 
 CLASSES = ["anger", "happiness", "neutral", "sadness"]
 ROOT = Path(__file__).parent.parent

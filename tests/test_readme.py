@@ -3,6 +3,7 @@
 import re
 import shlex
 import shutil
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -131,11 +132,27 @@ def test_every_command_of_the_readme_works_in_its_order(home: Path, capsys: pyte
     assert capsys.readouterr().out.strip()
 
 
-def test_the_file_tree_of_the_readme_is_the_one_on_disk() -> None:
-    tree = README[README.index("    src/affectra/\n") :].split("\n\n")[0]
-    named = {line.split()[0].rstrip("/") for line in tree.splitlines()[1:]}
-    there = {p.name for p in (REPOSITORY / "src" / "affectra").iterdir() if not p.name.startswith("__")}
-    assert named == there
+def test_the_rooms_of_readme_and_architecture_are_those_on_disk_in_the_order_of_imports() -> None:
+    contracts = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]
+    layers = next(contract["layers"] for contract in contracts["contracts"] if contract["type"] == "layers")
+    ground, *rooms = layers[::-1]
+    entries = {path.name for path in (REPOSITORY / "src/affectra").iterdir() if path.name != "__pycache__"}
+    others = {"__init__.py", "__main__.py", "shipped"}
+    assert {*rooms, *(f"{name}.py" for name in ground.split(" : "))} | others == entries
+    for page in (README, (REPOSITORY / "docs/architecture.md").read_text(encoding="utf-8")):
+        assert re.findall(r"^\| `(\w+)/` \|", page, re.MULTILINE) == rooms
+        assert set(re.findall(r"^\| ((?:`\w+` ?)+)\|", page, re.MULTILINE)[0].replace("`", "").split()) == {
+            *ground.split(" : ")
+        }
+    for room in rooms:
+        assert len((REPOSITORY / f"src/affectra/{room}/__init__.py").read_text(encoding="utf-8")) > 150, room
+
+
+def test_each_file_that_the_architecture_names_is_there() -> None:
+    page = (REPOSITORY / "docs/architecture.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:\w+/)+\w+\.py)", page))
+    assert len(named) > 15
+    assert not [name for name in named if not (REPOSITORY / "src/affectra" / name).is_file()]
 
 
 def test_make_is_named_as_the_two_commands() -> None:

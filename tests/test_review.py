@@ -2,14 +2,14 @@
 
 import pytest
 
-from affectra.config import load_recipe, parse_assignments, recipe_names
 from affectra.errors import ConfigError
+from affectra.features.specification import Specification
 from affectra.models.recognizer import Recognizer
-from affectra.recipe import Component
-from affectra.specification import Specification
+from affectra.recipes.config import load_recipe, parse_assignments, recipe_names
+from affectra.recipes.recipe import Component
+from affectra.runs.units import UNITS
+from affectra.runs.units.utterances import check
 from affectra.training.checks import check_parts
-from affectra.units import UNITS
-from affectra.units.utterances import check
 
 STAGE = (
     "{name: adapt, data: DATA, training: {epochs: 1, batch_size: 8, unlabelled_batch_size: N, precision: 32-true, "

@@ -11,13 +11,25 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 __version__ = "0.1.0"
-__all__ = ["Model", "load"]
+__all__ = ["Model", "compare", "load", "read_corpus", "run"]
 
 if TYPE_CHECKING:
-    from affectra.predict import Model, load
+    from affectra.corpora import read_corpus
+    from affectra.evaluation.compare import compare
+    from affectra.predict.model import Model, load
+    from affectra.runs.run import run
+
+# Imported on first use: each takes time, and lower rooms must not see a higher one.
+_PLACES = {
+    "Model": "predict.model",
+    "compare": "evaluation.compare",
+    "load": "predict.model",
+    "read_corpus": "corpora",
+    "run": "runs.run",
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name in __all__:  # imported on first use: what hears takes time, and lower rooms must not see a higher one
-        return getattr(importlib.import_module("affectra.predict"), name)
+    if name in _PLACES:
+        return getattr(importlib.import_module(f"affectra.{_PLACES[name]}"), name)
     raise AttributeError(f"module 'affectra' has no attribute {name!r}")

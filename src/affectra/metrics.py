@@ -235,7 +235,7 @@ def root_mean_squared_error(truth: Values, predicted: Values, *, known: Values |
 
 
 def moment_sums(truth: npt.NDArray[np.floating], predicted: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-    """What each frame adds to the sums that `agreement_of_sums` reads; a frame of unknown truth (NaN) adds nothing.
+    """Compute each frame's terms of the sums `agreement_of_sums` reads; a frame of unknown truth (NaN) adds nothing.
 
     Sums of groups of frames may be added, so that the agreement over any union of groups costs a few additions.
     Shift both series by the same number towards a mean of 0 before, for precision: agreement does not change by it.

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from itertools import product
 from pathlib import Path
 
-from affectra.corpora.utterance import Corpus
+from affectra.corpora.manifest import Corpus
 from miniatures.recording import lay, touch
 
 ACTORS = {

@@ -4,7 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 from affectra.corpora.emodb import SENTENCES
-from affectra.corpora.utterance import Corpus
+from affectra.corpora.manifest import Corpus
 from miniatures.recording import lay
 
 SPEAKERS = {"de1-m": "03", "de1-f": "08", "de2-m": "10", "de2-f": "09"}

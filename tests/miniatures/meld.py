@@ -5,7 +5,7 @@ from pathlib import Path
 
 import soundfile
 
-from affectra.corpora.utterance import Corpus
+from affectra.corpora.manifest import Corpus
 
 HEADER = (
     "Sr No.", "Utterance", "Speaker", "Emotion", "Sentiment", "Dialogue_ID", "Utterance_ID", "Season", "Episode",

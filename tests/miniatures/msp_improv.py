@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from affectra.corpora.utterance import Corpus
+from affectra.corpora.manifest import Corpus
 from miniatures.recording import lay, touch
 
 SESSIONS = {"us": 1, "gb": 2, "de1": 3, "de2": 4}

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import soundfile
 
-from affectra.corpora.utterance import Corpus
+from affectra.corpora.manifest import Corpus
 
 STEP_S = 0.1
 PARTITIONS = {"us": "Train", "de1": "Train", "gb": "Devel", "de2": "Test"}  # by session, so that no voice is in two

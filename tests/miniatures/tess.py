@@ -4,7 +4,7 @@ from collections import Counter
 from itertools import product
 from pathlib import Path
 
-from affectra.corpora.utterance import Corpus
+from affectra.corpora.manifest import Corpus
 from miniatures.recording import lay, touch
 
 SPEAKERS = {"us-f": "OAF", "de1-f": "OAF", "gb-f": "YAF", "de2-f": "YAF"}

@@ -3,7 +3,7 @@
 from collections import Counter
 from pathlib import Path
 
-from affectra.corpora.utterance import Corpus
+from affectra.corpora.manifest import Corpus
 from miniatures.recording import lay, touch
 
 SPEAKERS = {

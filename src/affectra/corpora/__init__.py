@@ -1,17 +1,19 @@
-"""Corpora: who said what, how; one reader a file."""
+"""Corpora: who spoke, what they said and how it was labelled.
+
+Takes a corpus's folder or one's own table; gives a manifest with one row an utterance, tables beside it, and the faults
+that were found. It knows no splits and no features. Open `manifest.py` first; each corpus has a reader of its own,
+`importers/` reads one's own corpora, `synthetic/` is the embedded one, `doctor.py` checks any of them.
+"""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from affectra.corpora import (
-    audformat,
     crema_d,
-    emobox,
     emodb,
     emov_db,
     iemocap,
-    importers,
     meld,
     msp_improv,
     nemo,
@@ -22,7 +24,9 @@ from affectra.corpora import (
     tess,
     urdu,
 )
-from affectra.corpora.utterance import Corpus, CorpusInfo
+from affectra.corpora.importers import audformat, emobox
+from affectra.corpora.importers import table_and_folder as importers
+from affectra.corpora.manifest import Corpus, CorpusInfo
 from affectra.errors import CorpusError
 from affectra.registry import check_options, unknown_name
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
+from affectra.corpora.manifest import Corpus, CorpusInfo
 from affectra.corpora.tree import Fault, Row, condense, read_document, read_named_files, unknown_code
-from affectra.corpora.utterance import Corpus, CorpusInfo
 
 NAME = re.compile(r"(?P<actor>\d{4})_(?P<sentence>[A-Z]{3})_(?P<emotion>[A-Z]{3})_(?P<level>[A-Z]{2})")
 MISNAMED = {"1040_ITH_SAD_X": "1040_ITH_SAD_XX"}  # in the release, as its file is and as its tables say

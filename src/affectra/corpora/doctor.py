@@ -2,20 +2,19 @@
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from affectra.corpora.manifest import Corpus, CorpusInfo
 from affectra.corpora.names import spelling_warnings
 from affectra.corpora.recordings import Recording, inspect
 from affectra.corpora.tree import condense
-from affectra.corpora.utterance import Corpus, CorpusInfo
-from affectra.errors import AudioError, CorpusError
+from affectra.errors import AudioError
 from affectra.files import sha256_json
-from affectra.labels import map_labels
 
 SEVERITIES = ("error", "warning", "note")
 GROUPS = ("sessions", "dialogues")  # counted where the corpus has them
@@ -25,6 +24,7 @@ LONG_FACTOR = 10  # ours: times the corpus's median
 QUIET_DB = -60  # ours: of full scale; about 30 steps of 16 bit
 SPEAKER_DB = 12  # ours: far beyond how much louder one person speaks than another
 END_TOLERANCE_S = 0.05  # ours: labels are often rounded
+CountClasses = Callable[[pd.DataFrame, str], Mapping[str, int]]  # of a manifest and the name of a task
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,10 @@ def _beside(counts: Mapping[str, int], expected: Mapping[str, int], key: str) ->
 
 
 def examine(
-    corpus: Corpus, info: CorpusInfo | None = None, progress: Callable[[int, int], None] | None = None
+    corpus: Corpus,
+    info: CorpusInfo | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    count_classes: CountClasses | None = None,
 ) -> Diagnosis:
     """Examine a corpus: every row, every file, every sample, one file in memory at a time.
 
@@ -119,6 +122,8 @@ def examine(
         corpus: as read.
         info: what is published of it; None for a corpus of one's own.
         progress: called with files done and files in all.
+        count_classes: utterances a class of a manifest and a task's name, as of `affectra.tasks.labels.count_classes`;
+            without it the published counts of tasks are not compared.
     """
     recordings: dict[str, Recording] = {}
     findings = [Finding("warning", "", fault) for fault in corpus.faults]
@@ -132,7 +137,10 @@ def examine(
         if progress is not None:
             progress(done, len(files))
     expected = dict(info.expected) if info else {}
-    counts = _count(corpus.manifest, recordings, expected.get("tasks", ()))
+    counts = _count(corpus.manifest, recordings)
+    counts["tasks"] = {
+        task: count_classes(corpus.manifest, task) for task in expected.get("tasks", ()) if count_classes
+    }
     findings += _compare(counts, expected)
     findings += [Finding("warning", "", warning) for warning in spelling_warnings(corpus.manifest)]
     findings += _look_at_rows(corpus.manifest, over_time="continuous" in corpus.tables)
@@ -145,7 +153,7 @@ def examine(
     return Diagnosis(corpus.name, counts, expected, tuple(findings), _fingerprint(corpus.manifest, recordings))
 
 
-def _count(manifest: pd.DataFrame, recordings: Mapping[str, Recording], tasks: Iterable[str]) -> dict[str, Any]:
+def _count(manifest: pd.DataFrame, recordings: Mapping[str, Recording]) -> dict[str, Any]:
     infos = [recording.info for recording in recordings.values()]
     distinct = {kind: len(set(manifest[kind.removesuffix("s")]) - {""}) for kind in ("speakers", *GROUPS)}
     return {
@@ -154,17 +162,9 @@ def _count(manifest: pd.DataFrame, recordings: Mapping[str, Recording], tasks: I
         "files": len(set(manifest["file"]) - {""}),
         "seconds": round(sum(info.duration_s for info in infos), 3),
         **{kind: dict(sorted(Counter(manifest[kind]).items())) for kind in (*WORDS, "speaker")},
-        "tasks": {task: _count_classes(manifest, task) for task in tasks},
         "sample_rate": dict(Counter(str(info.sample_rate) for info in infos).most_common()),
         "channels": dict(Counter(str(info.n_channels) for info in infos).most_common()),
     }
-
-
-def _count_classes(manifest: pd.DataFrame, task: str) -> dict[str, int]:
-    try:
-        return dict(sorted(Counter(map_labels(manifest, task).manifest["target"]).items()))
-    except CorpusError:  # a part of the corpus too small for the task
-        return {}
 
 
 def _compare(counts: Mapping[str, Any], expected: Mapping[str, Any]) -> Iterator[Finding]:

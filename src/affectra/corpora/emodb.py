@@ -3,8 +3,8 @@
 import re
 from pathlib import Path, PurePosixPath
 
+from affectra.corpora.manifest import Corpus, CorpusInfo
 from affectra.corpora.tree import Row, read_named_files, unknown_code
-from affectra.corpora.utterance import Corpus, CorpusInfo
 
 NAME = re.compile(r"(?P<speaker>\d\d)(?P<sentence>[ab]\d\d)(?P<emotion>[A-Z])[a-z]")
 EMOTIONS = {

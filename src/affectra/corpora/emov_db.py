@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
+from affectra.corpora.manifest import Corpus, CorpusInfo
 from affectra.corpora.tree import (
     Fault,
     Row,
@@ -15,7 +16,6 @@ from affectra.corpora.tree import (
     read_named_files,
     unknown_code,
 )
-from affectra.corpora.utterance import Corpus, CorpusInfo
 
 # Emotion, first and last sentence of the recording session, sentence; one name has `_` between first and last.
 NAME = re.compile(r"(?P<word>[A-Za-z]+)_(?P<first>\d+)[-_](?P<last>\d+)_(?P<number>\d{4})")

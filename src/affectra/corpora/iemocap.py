@@ -9,8 +9,8 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from affectra.corpora.iemocap_lines import DIALOGUE, TURN, UNLABELLED, parse_alignment, parse_label, parse_rater
+from affectra.corpora.manifest import Corpus, CorpusInfo, manifest_from_rows
 from affectra.corpora.tree import RECORDING_SUFFIXES, Fault, Row, condense, is_media, list_files, read_lines
-from affectra.corpora.utterance import Corpus, CorpusInfo, manifest_from_rows
 from affectra.errors import CorpusError
 
 SPOKEN = re.compile(r"(?P<turn>\w+)\s+\[[^\]]*\]:\s*(?P<text>.*)")

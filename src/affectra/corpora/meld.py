@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
+from affectra.corpora.manifest import Corpus, CorpusInfo, manifest_from_rows
 from affectra.corpora.tree import RECORDING_SUFFIXES, Fault, Row, condense, is_media, list_files
-from affectra.corpora.utterance import Corpus, CorpusInfo, manifest_from_rows
 from affectra.errors import CorpusError
 
 NUMBERS = ("Dialogue_ID", "Utterance_ID", "Season", "Episode")

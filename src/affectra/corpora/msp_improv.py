@@ -9,6 +9,7 @@ from typing import Literal
 
 import pandas as pd
 
+from affectra.corpora.manifest import Corpus, CorpusInfo, manifest_from_rows
 from affectra.corpora.tree import (
     RECORDING_SUFFIXES,
     Fault,
@@ -19,7 +20,6 @@ from affectra.corpora.tree import (
     read_lines,
     unknown_code,
 )
-from affectra.corpora.utterance import Corpus, CorpusInfo, manifest_from_rows
 from affectra.errors import CorpusError
 
 LABEL_FILES = ("evalution.txt", "evaluation.txt")  # the first is how the release spells it

@@ -4,8 +4,8 @@ import csv
 import unicodedata
 from pathlib import Path, PurePosixPath
 
+from affectra.corpora.manifest import GENDERS, Corpus, CorpusInfo, manifest_from_rows
 from affectra.corpora.tree import RECORDING_SUFFIXES, Fault, Row, condense, find_recording, is_media, list_files
-from affectra.corpora.utterance import GENDERS, Corpus, CorpusInfo, manifest_from_rows
 from affectra.errors import CorpusError
 
 FIELDS = ("file_id", "emotion", "raw_text", "normalized_text", "speaker_id", "gender")

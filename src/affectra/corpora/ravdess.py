@@ -4,8 +4,8 @@ import re
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
+from affectra.corpora.manifest import Corpus, CorpusInfo
 from affectra.corpora.tree import Row, condense, read_named_files, unknown_code
-from affectra.corpora.utterance import Corpus, CorpusInfo
 
 EMOTIONS = {
     "01": "neutral",

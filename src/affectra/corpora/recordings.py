@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from affectra.audio import AudioInfo, blocks, probe
-from affectra.corpora.utterance import Corpus
+from affectra.corpora.manifest import Corpus
 from affectra.errors import AudioError
 from affectra.files import sha256_file
 

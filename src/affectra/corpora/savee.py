@@ -3,8 +3,8 @@
 import re
 from pathlib import Path, PurePosixPath
 
+from affectra.corpora.manifest import Corpus, CorpusInfo
 from affectra.corpora.tree import Row, read_named_files
-from affectra.corpora.utterance import Corpus, CorpusInfo
 
 SPEAKERS = ("DC", "JE", "JK", "KL")
 EMOTIONS = {

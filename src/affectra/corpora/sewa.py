@@ -8,8 +8,8 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from affectra.audio import probe
+from affectra.corpora.manifest import Corpus, CorpusInfo, manifest_from_rows
 from affectra.corpora.tree import RECORDING_SUFFIXES, Fault, Row, condense, is_media, list_files
-from affectra.corpora.utterance import Corpus, CorpusInfo, manifest_from_rows
 from affectra.errors import AudioError, CorpusError
 
 NAME = re.compile(r"(?P<split>Train|Devel|Test)_(?:(?P<culture>DE|HU|CN)_)?\d\d+")

@@ -7,8 +7,8 @@ import pandas as pd
 
 from affectra.corpora import find_corpus, read_corpus
 from affectra.corpora.channels import nowhere_to_write
+from affectra.corpora.manifest import Corpus, read_manifest, write_manifest
 from affectra.corpora.names import normalize_names
-from affectra.corpora.utterance import Corpus, read_manifest, write_manifest
 from affectra.errors import CorpusError
 from affectra.files import read_json, write_json
 

@@ -3,8 +3,8 @@
 import re
 from pathlib import Path, PurePosixPath
 
+from affectra.corpora.manifest import Corpus, CorpusInfo
 from affectra.corpora.tree import Row, contradiction, read_named_files, unknown_code
-from affectra.corpora.utterance import Corpus, CorpusInfo
 
 NAME = re.compile(r"(?P<speaker>[A-Z]+)_(?P<word>[a-z]+)_(?P<emotion>[a-z]+)")
 MISNAMED = {"OA_bite_neutral": "OAF_bite_neutral"}  # in the release

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn
 
 from affectra.audio import AUDIO_SUFFIXES
-from affectra.corpora.utterance import Corpus, manifest_from_rows
+from affectra.corpora.manifest import Corpus, manifest_from_rows
 from affectra.errors import CorpusError
 
 RECORDING_SUFFIXES = (".wav", ".flac")  # what corpus readers accept; where both are there, the first is taken

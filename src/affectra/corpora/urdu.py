@@ -3,8 +3,8 @@
 import re
 from pathlib import Path, PurePosixPath
 
+from affectra.corpora.manifest import Corpus, CorpusInfo
 from affectra.corpora.tree import Row, contradiction, read_named_files, unknown_code
-from affectra.corpora.utterance import Corpus, CorpusInfo
 
 # Speaker with sex and number, the number of the speaker's file, emotion and the number of the file in the emotion
 # (after a zero: A01 to A099, A0100).

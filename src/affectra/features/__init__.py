@@ -1,37 +1,6 @@
-"""Features: what the network sees, by name.
+"""Features: what a network gets of an utterance, from samples or words to one vector a frame.
 
-A front end is a module with `sample_rate`, `n_features`, `n_frames(n_samples)`, `frames(waveform)` (computed once per
-utterance and cached) and `forward(segments, n_frames)` (what is done per segment, on the training device); also
-`hop_length` and `window_length` in samples, both None where a stretch of any length gives one vector. It may have
-parameters, which are trained with the network. One with `modality = "text"` takes what is said: `frames(text)` gives a
-row a token, and a token counts as a millisecond.
+Takes samples at a front end's own rate, or a transcript; gives frames (frame, feature), which are cached on disk by the
+content of what they were computed from. Front ends of sound are in `audio/` and `leaf/`, those of text in `text/` and
+`words/`; `frames/` has forms of some of them without torch, which exported models use. Open `front_ends.py` first.
 """
-
-from affectra.features.functionals import Functionals
-from affectra.features.hashed_words import HashedWords
-from affectra.features.leaf_frames import FixedLeaf
-from affectra.features.learned_leaf import LearnedLeaf
-from affectra.features.mel import LogMel, Mfcc
-from affectra.features.spectrogram import Spectrogram
-from affectra.features.transformer_text import TransformerText
-from affectra.features.views import UtteranceViews
-from affectra.features.voice import VoiceStatistics
-from affectra.features.waveform import Waveform
-from affectra.features.word_vector_frames import WordVectorFrames
-from affectra.registry import Registry
-
-FRONT_ENDS: Registry = Registry("front end")
-FRONT_ENDS.register("spectrogram")(Spectrogram)
-FRONT_ENDS.register("functionals")(Functionals)
-FRONT_ENDS.register("log-mel")(LogMel)
-FRONT_ENDS.register("mfcc")(Mfcc)
-FRONT_ENDS.register("leaf")(FixedLeaf)
-FRONT_ENDS.register("waveform")(Waveform)
-FRONT_ENDS.register("voice-statistics")(VoiceStatistics)
-FRONT_ENDS.register("utterance-views")(UtteranceViews)
-FRONT_ENDS.register("learned-leaf")(LearnedLeaf)
-FRONT_ENDS.register("hashed-words")(HashedWords)
-FRONT_ENDS.register("word-vectors")(WordVectorFrames)
-FRONT_ENDS.register("transformer-text")(TransformerText)
-
-__all__ = ["FRONT_ENDS", "Spectrogram"]

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 
 from affectra.audio import read
+from affectra.audio.loudness import at_loudness
 from affectra.errors import AudioError
-from affectra.features import FRONT_ENDS
 from affectra.features.cache import FrameCache, storage_of
+from affectra.features.front_ends import FRONT_ENDS
 from affectra.files import sha256_file
-from affectra.loudness import at_loudness
-from affectra.recipe import Augmentation
+from affectra.recipes.recipe import Augmentation
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def extract(
                 recording = read(stretch.audio, module.sample_rate, start_s=stretch.start_s, end_s=stretch.end_s)
                 samples = recording.samples
                 if augmentation is not None:
-                    from affectra.augment import augment  # late, SciPy's signal part takes a second to import
+                    from affectra.audio.augment import augment  # late, SciPy's signal part takes a second to import
 
                     # The number of copies is not in the key: asking for more of them leaves the first ones as they are.
                     key = f"{hashes[stretch.audio]}/{stretch.start_s}/{stretch.end_s}/{copy}"

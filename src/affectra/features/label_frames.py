@@ -10,8 +10,8 @@ import numpy.typing as npt
 import torch
 
 from affectra.errors import ConfigError, CorpusError
-from affectra.features import FRONT_ENDS
 from affectra.features.cache import HALF, load_frames, storage_of
+from affectra.features.front_ends import FRONT_ENDS
 
 Array = npt.NDArray[np.float32]
 

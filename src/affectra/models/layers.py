@@ -13,7 +13,7 @@ ReversalSchedule = Literal["constant", "ramp"]
 
 
 class Output(NamedTuple):
-    """What a model gives for a batch.
+    """Output of a model for a batch.
 
     Attributes:
         scores: (batch, class), unbounded; softmax gives probabilities.

@@ -14,12 +14,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from affectra.errors import CheckpointError, ConfigError
-from affectra.features import FRONT_ENDS
+from affectra.features.front_ends import FRONT_ENDS
 from affectra.features.normalization import GROUPED, Normalization, Statistics
-from affectra.files import atomic_path
-from affectra.models import MODELS, is_fitted_at_once
-from affectra.models.layers import Output
-from affectra.specification import (
+from affectra.features.specification import (
     DAMAGE,
     Specification,
     UtteranceOutput,
@@ -28,6 +25,9 @@ from affectra.specification import (
     stack_segments,
     write_specification,
 )
+from affectra.files import atomic_path
+from affectra.models import MODELS, is_fitted_at_once
+from affectra.models.layers import Output
 
 BATCH_SEGMENTS = 32  # bounds the memory of a long recording
 
@@ -80,7 +80,7 @@ class Recognizer(nn.Module):
         return output
 
     def features(self, segments: Tensor, n_frames: Tensor) -> Tensor:
-        """What the network sees of segments: (batch, feature, time)."""
+        """Compute the network's input for segments: (batch, feature, time)."""
         features: Tensor = self.front_end(self.normalization(segments, n_frames))
         return features
 
@@ -88,7 +88,7 @@ class Recognizer(nn.Module):
     def whole_features(
         self, frames: npt.NDArray[np.floating], group: Statistics | None = None
     ) -> npt.NDArray[np.float32]:
-        """What the network sees of an utterance that is one vector: (feature,); arguments as for `recognize`."""
+        """Compute the network's input for an utterance that is one vector: (feature,); arguments as for `recognize`."""
         values = torch.from_numpy(self._of_utterance(frames, group))
         vector: npt.NDArray[np.float32] = self.features(values[None], torch.ones(1))[0, :, 0].numpy()
         return vector
@@ -97,7 +97,7 @@ class Recognizer(nn.Module):
     def segment_features(
         self, frames: npt.NDArray[np.floating], group: Statistics | None = None
     ) -> npt.NDArray[np.float16]:
-        """What the network sees of each segment of an utterance: (segment, feature, time); for pictures."""
+        """Compute the network's input for each segment of an utterance: (segment, feature, time); for pictures."""
         values = self._of_utterance(frames, group)
         cuts = [self.grid.cut(values, start) for start in self.grid.starts(len(values), train=False)]
         segments = torch.from_numpy(stack_segments([cut for cut, _ in cuts])).to(self._device())

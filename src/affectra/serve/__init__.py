@@ -1,4 +1,8 @@
-"""A model behind HTTP and WebSocket, with a web page, on this machine alone unless one says otherwise."""
+"""Server: a model behind HTTP and WebSocket, with a web page, on this machine alone unless one says otherwise.
+
+Takes uploads and live sound; gives the answers of `affectra.predict` as JSON, within limits of size, time and number.
+Open `app.py` first; `limits.py` has the limits.
+"""
 
 from affectra.errors import require_extra
 

@@ -19,7 +19,7 @@ from fastapi.staticfiles import StaticFiles
 from affectra import __version__
 from affectra.audio import blocks
 from affectra.errors import AudioError, ConfigError
-from affectra.predict import as_row
+from affectra.predict.model import as_row
 from affectra.serve import refusal
 from affectra.serve.connection import HttpConnection, LiveConnection
 from affectra.serve.guard import Guard, is_loopback
@@ -74,7 +74,7 @@ def create_app(
         model: answers.
         limits: what a client may ask.
         host: what it will be bound to; on loopback, requests under any other name are refused.
-        open_stream: makes a live stream of a model and a sample rate; default `affectra.stream.Stream`.
+        open_stream: makes a live stream of a model and a sample rate; default `affectra.predict.stream.Stream`.
     """
     service = _Service(model, limits or Limits(), open_stream or _open_stream)
     app = FastAPI(
@@ -89,7 +89,7 @@ def create_app(
 
 
 def _open_stream(model: Any, rate: int) -> Any:
-    from affectra.stream import Stream
+    from affectra.predict.stream import Stream
 
     return Stream(model, rate)
 
@@ -137,7 +137,7 @@ class _Service:
         return {"status": "ok", "version": __version__, "live_streams": self._n_streams, "uploads": self._n_uploads}
 
     async def facts(self) -> dict[str, Any]:
-        """What the model is: name, classes, licence, card; and what may be sent."""
+        """Describe the model: name, classes, licence, card; and the limits on what may be sent."""
         limits = {"upload_bytes": self._limits.upload_bytes, "audio_s": self._limits.audio_s}
         return {**facts(self._model), "limits": limits}
 
@@ -247,7 +247,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def build_server(app: FastAPI, limits: Limits) -> uvicorn.Server:
-    """What runs an application: HTTP and WebSocket with the limits that lie before it."""
+    """Build the server that runs an application: HTTP and WebSocket with the limits that lie before it."""
     config = uvicorn.Config(
         app,
         http=HttpConnection,

@@ -43,7 +43,7 @@ class HttpConnection(H11Protocol):
         super().resume_writing()
 
     def send_400_response(self, msg: str) -> None:
-        """What came is no HTTP; whoever is at work on a request of which that was the body need not answer any more."""
+        """Refuse data that is not HTTP; a handler whose request it was the body of need not answer any more."""
         if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):  # the answer has begun, or is over
             self.transport.close()
             return

@@ -1,4 +1,4 @@
-"""What a client may ask of the server: sizes, durations, how many at once."""
+"""Limits on what a client may ask of the server: sizes, durations, how many at once."""
 
 from dataclasses import dataclass
 

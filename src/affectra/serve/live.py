@@ -11,7 +11,7 @@ import numpy as np
 from fastapi import WebSocket, WebSocketDisconnect
 
 from affectra.errors import AffectraError
-from affectra.predict import Prediction, as_row
+from affectra.predict.model import Prediction, as_row
 from affectra.serve.limits import Limits
 from affectra.serve.model import Listens
 from affectra.serve.refusal import Refusal, one_line
@@ -162,7 +162,7 @@ async def _told(sending: Coroutine[Any, Any, None], limit_s: float) -> None:
 
 
 def update(prediction: Prediction) -> dict[str, Any]:
-    """What is sent for a prediction: the fields of `affectra predict` but for the file."""
+    """Give the message that is sent for a prediction: the fields of `affectra predict` but for the file."""
     row = as_row("", prediction)
     del row["file"]
     return row

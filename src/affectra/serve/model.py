@@ -1,4 +1,4 @@
-"""What the server needs of a model, and how it says what a model is."""
+"""Interface of a model as the server needs it, and the facts the server gives about a model."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -7,10 +7,10 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from affectra import heard
-from affectra.heard import Window
-from affectra.predict import Prediction
-from affectra.specification import UtteranceOutput
+from affectra.features.specification import UtteranceOutput
+from affectra.predict import windows as heard
+from affectra.predict.model import Prediction
+from affectra.predict.windows import Window
 
 
 class Recognizes(Protocol):

@@ -1,4 +1,4 @@
-"""What a client is told when it cannot have what it asked for: a status and one line of JSON."""
+"""Refusal of a client's request: a status and one line of JSON."""
 
 from collections.abc import Mapping
 

@@ -7,18 +7,18 @@ from itertools import islice
 import numpy as np
 import numpy.typing as npt
 
-from affectra.heard import Recognizes, Window
-from affectra.predict import Prediction
+from affectra.features.specification import UtteranceOutput
+from affectra.predict.model import Prediction
+from affectra.predict.windows import Recognizes, Window
 from affectra.serve.model import Listens
 from affectra.serve.workers import attempt
-from affectra.specification import UtteranceOutput
 
 MOST_BLOCKS = 4  # ours: of as many streams at once; more would make the first of them wait for no gain
 
 
 @dataclass(frozen=True)
 class Block:
-    """What a live stream has got: samples (sample,) in [-1, 1], or None: it is over."""
+    """Block of samples (sample,) in [-1, 1] that a live stream has received, or None: it is over."""
 
     stream: Listens
     samples: npt.NDArray[np.float32] | None

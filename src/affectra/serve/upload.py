@@ -126,7 +126,7 @@ class _FilePart:
         self._disposition = b""
 
     def callbacks(self) -> "MultipartCallbacks":
-        """What the parser calls."""
+        """Give the functions that the parser calls."""
         return {
             "on_part_begin": self._part_begin,
             "on_header_field": self._header_field,

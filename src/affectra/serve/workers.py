@@ -66,7 +66,7 @@ class Workers(Generic[Item, Result]):
             raise Busy("too many recordings at once")
 
     async def run(self, item: Item, limit_s: float) -> Result:
-        """What becomes of an item.
+        """Process an item and give its result.
 
         Args:
             item: to work on.
@@ -144,7 +144,7 @@ def _settle(future: "asyncio.Future[Any]", result: Any, error: BaseException | N
 
 
 def attempt(function: Callable[..., Result], *arguments: Any) -> Result | BaseException:
-    """What a function returns or raises."""
+    """Call a function; give what it returns or raises."""
     try:
         return function(*arguments)
     except BaseException as raised:

@@ -1,16 +1,15 @@
-"""What a recipe says of training, checked before any corpus is read, without the library that trains."""
+"""Checks of a recipe's training part, before any corpus is read, without the library that trains."""
 
 from typing import Any
 
 import torch
-from torch import nn
 
 from affectra.errors import ConfigError
 from affectra.models import is_fitted_at_once
-from affectra.models.dialogue import DIALOGUE_MODELS
-from affectra.models.dialogue_checkpoint import build_head
+from affectra.models.dialogue.dialogue import DIALOGUE_MODELS
+from affectra.models.dialogue.dialogue_checkpoint import build_head
 from affectra.models.recognizer import Recognizer
-from affectra.recipe import FrameTraining, Head, TrainingPlan
+from affectra.recipes.recipe import FrameTraining, Head, TrainingPlan
 from affectra.registry import check_options, unknown_name
 from affectra.training.frame_objectives import FRAME_OBJECTIVES
 from affectra.training.objectives import OBJECTIVES, Sizes, hears_unlabelled, is_of_segments
@@ -22,6 +21,13 @@ OPTIMIZERS = {
     "adamw": torch.optim.AdamW,
     "sgd": torch.optim.SGD,
 }
+
+
+class _OptionsAlone(torch.optim.Optimizer):
+    """Ends the construction of an optimizer once it has checked its options: what follows imports torch's compiler."""
+
+    def __init__(self, params: Any, defaults: dict[str, Any]) -> None:  # noqa: ARG002
+        self.defaults, self.param_groups = defaults, []
 
 
 def check_training(plan: TrainingPlan) -> None:
@@ -45,7 +51,7 @@ def check_optimizer(plan: TrainingPlan) -> None:
     label = f"optimizer {plan.optimizer.name!r}"
     check_options(label, constructor, plan.optimizer.options, also=("params",))
     try:
-        constructor([nn.Parameter(torch.zeros(1))], **plan.optimizer.options)
+        type(label, (constructor, _OptionsAlone), {})([], **plan.optimizer.options)
     except (ValueError, TypeError) as error:
         raise ConfigError(f"{label}: {error}") from error
 

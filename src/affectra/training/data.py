@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from affectra.domains import domain_value
 from affectra.errors import CorpusError
 from affectra.features.cache import load_frames
 from affectra.features.normalization import GROUPED, Statistics, measure
+from affectra.features.specification import stack_segments
 from affectra.models.recognizer import Recognizer
-from affectra.specification import stack_segments
+from affectra.recipes.domains import domain_value
 from affectra.training.seeds import derive_seed
 
 UNKNOWN = -1  # a target or domain that nobody knows; every loss leaves it out

@@ -1,4 +1,4 @@
-"""What happens around each epoch: seeding, one row of history, the resume state."""
+"""Callbacks around each epoch: seeding, one row of history, the resume state."""
 
 import math
 from pathlib import Path

@@ -9,9 +9,9 @@ import torch
 from safetensors.numpy import save_file
 
 from affectra.features.normalization import Statistics
+from affectra.features.segments import pool_segments
 from affectra.files import atomic_path
 from affectra.models.recognizer import load_checkpoint
-from affectra.segments import pool_segments
 from affectra.training.data import UNKNOWN, Example, SegmentDataset, test_loader
 
 TABLE = "latent.csv"  # written last

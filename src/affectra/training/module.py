@@ -1,4 +1,4 @@
-"""What Lightning trains: a recogniser and an objective, with the recipe's optimizer and schedule."""
+"""Modules that Lightning trains: a recogniser and an objective, with the recipe's optimizer and schedule."""
 
 import math
 from typing import Any
@@ -8,17 +8,17 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from affectra.features.segments import pool_segments
 from affectra.metrics import unweighted_average_recall
 from affectra.models.recognizer import Recognizer
-from affectra.recipe import Schedule, TrainingPlan
-from affectra.segments import pool_segments
+from affectra.recipes.recipe import Schedule, TrainingPlan
 from affectra.training.checks import OPTIMIZERS
 from affectra.training.data import UNKNOWN, Batch
 from affectra.training.objectives import Loss
 
 
 def learning_rate_factor(schedule: Schedule, epoch: int, n_epochs: int) -> float:
-    """What the learning rate is multiplied by in an epoch.
+    """Give the factor that the learning rate is multiplied by in an epoch.
 
     Args:
         schedule: which schedule.
@@ -38,7 +38,7 @@ def learning_rate_factor(schedule: Schedule, epoch: int, n_epochs: int) -> float
 
 
 class Scheduled(pl.LightningModule):
-    """What every training has in common: the recipe's optimizer, and its rate in each epoch.
+    """Base class of every training: the recipe's optimizer, and its rate in each epoch.
 
     Args:
         plan: the recipe's training part.

@@ -7,14 +7,14 @@ from typing import NamedTuple, get_args
 import torch
 from torch import Tensor, nn
 
-from affectra.domains import DOMAINS
 from affectra.errors import ConfigError
 from affectra.losses import CenterLoss, coral_loss
-from affectra.models.autoencoder import reconstruction_error
-from affectra.models.domain import DomainHeads, domain_loss
 from affectra.models.layers import ReversalSchedule, reversal_scale
 from affectra.models.recognizer import Recognizer
-from affectra.recipe import Component
+from affectra.models.utterance.autoencoder import reconstruction_error
+from affectra.models.utterance.domain import DomainHeads, domain_loss
+from affectra.recipes.domains import DOMAINS
+from affectra.recipes.recipe import Component
 from affectra.registry import Registry, unknown_name
 from affectra.training.data import UNKNOWN, Batch
 
@@ -23,7 +23,7 @@ OBJECTIVES: Registry = Registry("objective")
 
 @dataclass(frozen=True)
 class Sizes:
-    """What an objective's own parts are built for.
+    """Sizes that an objective's own parts are built for.
 
     Attributes:
         n_classes: of the emotion task.

@@ -17,10 +17,10 @@ from torch import nn
 
 from affectra.errors import CheckpointError
 from affectra.features.normalization import Statistics
+from affectra.features.specification import Specification
 from affectra.files import atomic_path
 from affectra.models.recognizer import Recognizer, save_checkpoint
-from affectra.recipe import TrainingPlan
-from affectra.specification import Specification
+from affectra.recipes.recipe import TrainingPlan
 from affectra.training.checks import check_parts
 from affectra.training.data import (
     Collate,
@@ -125,7 +125,7 @@ def _take_weights(recognizer: Recognizer, folder: Path) -> None:
 
 
 def trainer(plan: TrainingPlan, folder: Path, *place: int | str) -> pl.Trainer:
-    """What runs a training and keeps its history and resume state.
+    """Build the Lightning trainer, which runs a training and keeps its history and resume state.
 
     Args:
         plan: the recipe's training part.

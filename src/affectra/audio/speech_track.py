@@ -1,0 +1,96 @@
+"""How much of a sound is speech, stretch by stretch, while it is still going on."""
+
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import soxr
+
+from affectra.audio.voice_activity import FRAME_LENGTH, SAMPLE_RATE, available_detectors, speech_detector, speech_frames
+
+Array = npt.NDArray[np.float32]
+
+
+class TracksSpeech(Protocol):
+    """What tells how much of a sound is speech; the sound comes in pieces, and stretches of it may overlap."""
+
+    def feed(self, samples: Array) -> None:
+        """Hear what comes next, (sample,)."""
+        ...
+
+    def finish(self) -> None:
+        """The sound is over."""
+        ...
+
+    def share(self, begin: int, end: int) -> float:
+        """The share of speech between two samples that were heard."""
+        ...
+
+    def forget(self, begin: int) -> None:
+        """Nothing before this sample will be asked for any more."""
+        ...
+
+
+class SpeechTrack:
+    """Speech to any detector at hand: Silero misses screams. Each sample is heard once, by detectors that remember.
+
+    Args:
+        sample_rate: of the samples to come, Hz.
+    """
+
+    def __init__(self, sample_rate: int) -> None:
+        self._sample_rate = sample_rate
+        self._resampler = (
+            None if sample_rate == SAMPLE_RATE else soxr.ResampleStream(sample_rate, SAMPLE_RATE, 1, dtype="float32")
+        )
+        self._detectors = [speech_detector(name) for name in available_detectors()]
+        self._is_speech = np.zeros((len(self._detectors), 0), dtype=np.bool_)  # (detector, frame)
+        self._first = 0  # number of the first frame that is kept
+        self._n_heard = 0  # samples that the detectors got
+
+    def feed(self, samples: Array) -> None:
+        """As `TracksSpeech.feed`."""
+        self._hear(samples if self._resampler is None else self._resampler.resample_chunk(samples))
+
+    def finish(self) -> None:
+        """As `TracksSpeech.finish`; the last frame is filled up with silence."""
+        if self._resampler is not None:
+            self._hear(self._resampler.resample_chunk(np.empty(0, np.float32), last=True))
+        self._hear(np.zeros(-self._n_heard % FRAME_LENGTH, np.float32))
+
+    def _hear(self, samples: Array) -> None:
+        self._n_heard += len(samples)
+        heard = np.stack([detector.feed(samples) for detector in self._detectors]) > 0.5
+        self._is_speech = np.concatenate([self._is_speech, heard], axis=1)
+
+    def share(self, begin: int, end: int) -> float:
+        """As `TracksSpeech.share`; of the frames that have become whole, 0 if there is none."""
+        first, last = self._frame(begin), max(self._frame(begin) + 1, -(-self._at_16_khz(end) // FRAME_LENGTH))
+        stretch = self._is_speech[:, first - self._first : last - self._first]
+        return max(float(speech_frames(one).mean()) for one in stretch) if stretch.shape[1] else 0.0
+
+    def forget(self, begin: int) -> None:
+        """As `TracksSpeech.forget`."""
+        n_frames = min(max(0, self._frame(begin) - self._first), self._is_speech.shape[1])
+        self._is_speech = self._is_speech[:, n_frames:].copy()  # a view would hold the whole
+        self._first += n_frames
+
+    def _frame(self, position: int) -> int:
+        """The frame that a sample lies in."""
+        return self._at_16_khz(position) // FRAME_LENGTH
+
+    def _at_16_khz(self, position: int) -> int:
+        return position * SAMPLE_RATE // self._sample_rate
+
+
+def speech_share(samples: Array, sample_rate: int) -> float:
+    """The share of a whole sound (sample,) that is speech.
+
+    Example:
+        >>> speech_share(np.zeros(16_000, np.float32), 16_000)
+        0.0
+    """
+    track = SpeechTrack(sample_rate)
+    track.feed(np.asarray(samples, np.float32))
+    track.finish()
+    return track.share(0, len(samples))

@@ -1,0 +1,1 @@
+"""Front ends of text: a vector a word or a token."""

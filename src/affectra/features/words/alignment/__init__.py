@@ -1,0 +1,1 @@
+"""Two spaces of word vectors laid over each other: adversary, Procrustes, nearest neighbours, translation."""

@@ -1,0 +1,1 @@
+"""Networks over the turns of a dialogue, and the checkpoint of such a fold."""

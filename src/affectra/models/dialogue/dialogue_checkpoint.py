@@ -1,0 +1,88 @@
+"""The checkpoint of a network over dialogues, and what it says of every turn; free of all that training needs."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from affectra.errors import CheckpointError, ConfigError
+from affectra.files import atomic_path, read_json, write_json
+from affectra.models.dialogue.dialogue import DIALOGUE_MODELS, DialogueOutput
+from affectra.models.dialogue.turns import Dialogue, TurnBatch, Vectors, batch_of
+from affectra.recipes.recipe import Head
+
+FORMAT = 1
+FILE = "network.json"
+BATCH = 32  # dialogues, where nothing is learnt
+
+
+def build_head(head: Head, sizes: Sequence[int], n_classes: int) -> nn.Module:
+    """The network for modalities of these sizes."""
+    n_features = list(sizes) if getattr(DIALOGUE_MODELS[head.model.name], "is_fusion", False) else sizes[0]
+    network: nn.Module = DIALOGUE_MODELS.build(
+        head.model.name, head.model.options, n_features=n_features, n_classes=n_classes
+    )
+    return network
+
+
+def answer(network: nn.Module, batch: TurnBatch) -> DialogueOutput:
+    """Apply a network to a batch; one of a single modality takes the turns themselves."""
+    if getattr(network, "is_fusion", False):
+        output: DialogueOutput = network(batch.modalities, batch.n_turns, batch.speakers, batch.present)
+    else:
+        output = network(batch.modalities[0], batch.n_turns, batch.speakers)
+    return output
+
+
+def save_head(network: nn.Module, head: Head, sizes: Sequence[int], classes: Sequence[str], folder: Path) -> None:
+    """Write model.safetensors and network.json (last, so that a folder with it is whole)."""
+    with atomic_path(folder / "model.safetensors") as temporary:
+        save_file({name: tensor.contiguous().cpu() for name, tensor in network.state_dict().items()}, temporary)
+    described = {"model": head.model.model_dump(), "n_features": list(sizes), "classes": list(classes)}
+    write_json(folder / FILE, {"format": FORMAT, **described})
+
+
+def load_head(folder: Path) -> nn.Module:
+    """Rebuild a network over dialogues, in evaluation mode.
+
+    Raises:
+        CheckpointError: a file is missing or damaged, or does not fit the other.
+    """
+    try:
+        content = read_json(folder / FILE)
+        if content["format"] != FORMAT:
+            raise CheckpointError(f"{folder / FILE}: written by another version of Affectra")
+        name, options = content["model"]["name"], content["model"]["options"]
+        sizes = content["n_features"]
+        fusion = getattr(DIALOGUE_MODELS[name], "is_fusion", False)
+        network: nn.Module = DIALOGUE_MODELS.build(
+            name, options, n_features=sizes if fusion else sizes[0], n_classes=len(content["classes"])
+        )
+        network.load_state_dict(load_file(folder / "model.safetensors"))
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError, RuntimeError, ConfigError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise CheckpointError(f"{folder}: damaged or not a network over dialogues: {reason}") from error
+    return network.eval()
+
+
+@torch.inference_mode()
+def apply_head(
+    network: nn.Module, dialogues: Sequence[Dialogue], vectors: Sequence[Vectors], sizes: Sequence[int]
+) -> tuple[dict[str, npt.NDArray[np.float64]], dict[str, npt.NDArray[np.float32]]]:
+    """Probabilities (class,) and embedding (feature,) of every turn of dialogues, by key."""
+    probabilities: dict[str, npt.NDArray[np.float64]] = {}
+    embeddings: dict[str, npt.NDArray[np.float32]] = {}
+    for first in range(0, len(dialogues), BATCH):
+        part = dialogues[first : first + BATCH]
+        output = answer(network, batch_of(part, vectors, sizes, {}))
+        for i, dialogue in enumerate(part):
+            n = len(dialogue.keys)
+            rows = output.scores[i, :n].double().softmax(-1).numpy()
+            probabilities.update(zip(dialogue.keys, rows, strict=True))
+            embeddings.update(zip(dialogue.keys, output.embedding[i, :n].float().numpy(), strict=True))
+    return probabilities, embeddings

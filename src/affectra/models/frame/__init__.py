@@ -1,0 +1,1 @@
+"""Networks that answer at each moment."""

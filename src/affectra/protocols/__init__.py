@@ -1,6 +1,0 @@
-"""Protocols: named, versioned, hashable rules that say who is in which fold."""
-
-from affectra.protocols.folds import Fold, Splits, read_splits, write_splits
-from affectra.protocols.named import PROTOCOLS, Protocol, apply_protocol
-
-__all__ = ["PROTOCOLS", "Fold", "Protocol", "Splits", "apply_protocol", "read_splits", "write_splits"]

@@ -1,0 +1,284 @@
+"""What a recipe may say: strict models, one for each unit that a run learns over."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+
+class Strict(BaseModel):
+    """No unknown key, no silent conversion, no change after reading."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Component(Strict):
+    """A registered name and the options its constructor takes."""
+
+    name: str
+    options: dict[str, Any] = {}
+
+
+class Paper(Strict):
+    """The published result a run stands beside: fractions, on exactly these corpora, task, protocol and utterances.
+
+    `utterances`: how many of each corpus, where the paper says so.
+    """
+
+    title: str
+    authors: str
+    venue: str
+    year: int
+    corpora: list[str]
+    task: str
+    protocol: str
+    utterances: dict[str, int] = {}
+    results: dict[str, float]
+    source: str
+
+
+class Augmentation(Strict):
+    """Augmented copies of each training utterance, made once and cached; see `affectra.audio.augment`."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    copies: int = Field(gt=0, le=100)
+    stretch_s: tuple[Annotated[float, Field(ge=0.1)], float]  # length of what is cut out, at random
+    speed: float = Field(ge=0, lt=1)  # at most so much faster or slower
+    tilt_db: float = Field(ge=0)  # an octave, deviation
+    equalizer_db: float = Field(ge=0)  # deviation
+    reverb_share: float = Field(ge=0, le=1)  # of the copies
+    noise_share: float = Field(ge=0, le=1)
+    snr_db: tuple[float, float]
+    band_share: float = Field(ge=0, le=1)
+
+    @field_validator("stretch_s", "snr_db", mode="before")
+    @classmethod
+    def _two_numbers(cls, value: Any) -> Any:
+        return tuple(float(v) for v in value) if isinstance(value, list) and len(value) == 2 else value
+
+    @field_validator("stretch_s", "snr_db")
+    @classmethod
+    def _in_order(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if value[0] > value[1]:
+            raise ValueError("the lower one comes first")
+        return value
+
+
+class SegmentPlan(Strict):
+    """Stretches of an utterance: length and shifts in s; `frames` is the width of the network's input, zero-padded.
+
+    Without `frames` the input is as wide as the longest stretch of a batch. A token of text counts as a millisecond.
+    """
+
+    length_s: float = Field(gt=0, le=3600)
+    frames: int | None = Field(gt=0, le=1_000_000)
+    train_shift_s: float = Field(gt=0, le=3600)
+    test_shift_s: float = Field(gt=0, le=3600)
+
+
+class Schedule(Strict):
+    """Learning rate over epochs.
+
+    "constant"; "step": multiplied by `factor` from each of the epochs in `milestones` on (the first epoch is 1);
+    "cosine": from the full rate to zero after the last epoch.
+    """
+
+    name: Literal["constant", "step", "cosine"]
+    milestones: list[int] = []
+    factor: float = 1.0
+
+
+class TrainingPlan(Strict):
+    """How a model is fitted; the weights after the last epoch are kept."""
+
+    epochs: int = Field(gt=0)
+    batch_size: int = Field(gt=0)  # segments
+    optimizer: Component
+    schedule: Schedule
+    precision: Literal["32-true", "bf16-mixed"]
+    channels_last: bool
+    objective: Component = Component(name="cross-entropy")
+    unlabelled_batch_size: int = Field(default=0, ge=0)  # utterances of corpora that are tested alone, unlabelled
+    freeze: list[str] = []  # parts that stay as they are: front_end, network, or a layer of one, as network.cnn
+
+
+class Stage(Strict):
+    """Training before the last one, which gives it the weights to start from.
+
+    `data`: "pretraining", the corpora that only this is for, once for all folds of a seed; "train", the fold's own.
+    """
+
+    name: str = Field(pattern="^[a-z][a-z0-9-]*$")
+    data: Literal["pretraining", "train"]
+    training: TrainingPlan
+
+
+class Pretraining(Strict):
+    """Corpora that are learnt from and never tested, and the task that gives them the classes of the run."""
+
+    corpora: list[str] = Field(min_length=1)
+    task: str
+
+
+class Study(Strict):
+    """What every recipe says: which corpora, which task, which folds, how often."""
+
+    name: str
+    description: str
+    paper: Paper | None
+    corpora: list[str]
+    task: str
+    only: dict[str, list[str]] = {}  # manifest column -> the values that take part
+    protocol: Component
+    allow_leak: list[str] = []  # kinds of leakage that the protocol is known to have
+    seeds: int = Field(gt=0)
+    variants: dict[Annotated[str, Field(pattern="^[a-z0-9][a-z0-9.-]*$")], dict[str, Any]] = {}  # a run of each,
+    # in a folder of its name: name -> dotted key -> value
+
+    @field_validator("only", mode="before")
+    @classmethod
+    def _one_value_is_a_list(cls, only: Any) -> Any:
+        if not isinstance(only, dict):
+            return only
+        return {column: [values] if isinstance(values, str) else values for column, values in only.items()}
+
+    @property
+    def reads_dev(self) -> bool:
+        """Whether something is decided by a dev part where there is one; a curve that is drawn decides nothing."""
+        return False
+
+    @property
+    def needs_dev(self) -> bool:
+        """Whether something is decided by a dev part that could not be decided without one."""
+        return False
+
+
+class Recipe(Study):
+    """Everything a run over utterances does, apart from where the corpora lie."""
+
+    unit: Literal["utterance"] = "utterance"
+    auxiliary: list[str] = []  # binary tasks, arousal and valence, learnt beside the classes
+    augmentation: Augmentation | None = None
+    segments: SegmentPlan | None = None  # none where the front end gives one vector an utterance
+    loudness: float | None = Field(default=None, ge=-70, le=0)  # LUFS, each utterance is brought to it; none: as it is
+    front_end: Component
+    normalization: Literal["none", "utterance", "train", "speaker", "corpus"]
+    model: Component
+    pretraining: Pretraining | None = None
+    stages: list[Stage] = []  # before `training`, in order; those on the pretraining corpora first
+    training: TrainingPlan | None = None  # none where the model is fitted at once
+
+
+class Modality(Strict):
+    """How the turns of a dialogue are recognised one by one in one modality; what embeds them for what follows."""
+
+    segments: SegmentPlan
+    front_end: Component
+    normalization: Literal["none", "utterance", "train"]
+    model: Component
+    training: TrainingPlan
+
+
+class Head(Strict):
+    """A network over the turns of a dialogue, on embeddings that stay as they are."""
+
+    model: Component
+    training: TrainingPlan
+
+
+class Transcripts(Strict):
+    """Where the words of the text modality come from, if not from the corpus.
+
+    `used`: "test", a model trained on the corpus's own transcripts meets these; "always", in training too; "missing",
+    in both, where the corpus has no text of a turn, and what it has stays.
+    """
+
+    source: Component
+    used: Literal["test", "always", "missing"]
+
+
+class DialogueRecipe(Study):
+    """Everything a run over dialogues does: turns by modality, their context, and the modalities together."""
+
+    unit: Literal["dialogue"]
+    modalities: dict[str, Modality] = Field(min_length=1)
+    context: Head | None  # one a modality; none leaves each turn by itself
+    fusion: Head | None  # none where there is one modality
+    transcripts: Transcripts | None = None
+    withheld: list[str] = []  # modalities that the test part lacks
+
+    @field_validator("modalities", mode="before")
+    @classmethod
+    def _nothing_takes_one_away(cls, modalities: Any) -> Any:
+        """A recipe that extends another one leaves a modality out with null."""
+        return {k: v for k, v in modalities.items() if v is not None} if isinstance(modalities, dict) else modalities
+
+
+class Frames(Strict):
+    """What a network over time hears of each frame.
+
+    What the front end gives is grouped into frames of the labels: taken as it is where both are equally long, else
+    mean and deviation of what falls into one.
+    """
+
+    length_s: float = Field(gt=0, le=10)  # as the labels', 0.1 s
+    front_end: Component | None  # none hears nothing and reads the words alone
+    normalization: Literal["none", "train"]
+
+
+class SaidWords(Strict):
+    """What is said in each frame: a word's vector lies on the frames in which it is spoken, zeros in silence.
+
+    `times`: "corpus", as well as the corpus tells them; "alignment", found in the recording where it does not.
+    `transcripts`: a recogniser's words with their times instead. `unknown`: what a word without a vector gets.
+    """
+
+    times: Literal["corpus", "alignment"]
+    transcripts: Transcripts | None = None
+    vectors: Component
+    unknown: Literal["zeros", "random"]
+
+    @field_validator("transcripts")
+    @classmethod
+    def _all_of_one_kind(cls, transcripts: Transcripts | None) -> Transcripts | None:
+        if transcripts is not None and transcripts.used == "missing":
+            raise ValueError("words with times are not filled in; used is test or always")
+        return transcripts
+
+
+class FrameTraining(TrainingPlan):
+    """How a network over time is fitted: batches of sequences, gradients clipped to a norm."""
+
+    clip_norm: float | None = Field(gt=0)
+
+
+class ContinuousRecipe(Study):
+    """Everything a run over time-continuous labels does."""
+
+    unit: Literal["time"]
+    dimensions: list[str] = Field(min_length=1)
+    frames: Frames
+    words: SaidWords | None  # none hears the voice alone
+    sequence_frames: int = Field(gt=0)  # of a training example
+    delay_s: float | Literal["search"]  # how late the raters are; search: on the dev part, else on training folds
+    postprocessing: bool  # smoothing, scaling and bias, fitted on the dev part
+    model: Component
+    training: FrameTraining
+
+    @property
+    def reads_dev(self) -> bool:
+        """Whether post-processing is fitted or the raters' delay is searched."""
+        return self.postprocessing or self.delay_s == "search"
+
+    @property
+    def needs_dev(self) -> bool:
+        """Whether post-processing is fitted; a delay can be searched on folds of the training part."""
+        return self.postprocessing
+
+
+AnyRecipe = Recipe | DialogueRecipe | ContinuousRecipe
+UNITS: dict[str, type[Recipe] | type[DialogueRecipe] | type[ContinuousRecipe]] = {
+    "utterance": Recipe,
+    "dialogue": DialogueRecipe,
+    "time": ContinuousRecipe,
+}

@@ -1,0 +1,132 @@
+"""Runs over time: dimensions of emotion frame by frame, from the voice and the words that are said."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from affectra.corpora.manifest import Corpus, join_manifests
+from affectra.errors import ConfigError
+from affectra.models.frame.frame_network import FrameNetwork
+from affectra.recipes.recipe import ContinuousRecipe
+from affectra.registry import unknown_name
+from affectra.reports.continuous_report import continuous_summary, word_lines, write_continuous_report
+from affectra.runs.units.continuous_jobs import TARGET, prepare, recipe_of, recorded_turns, traces_of
+from affectra.runs.units.inputs import with_modality
+from affectra.runs.units.plan_types import Plan
+from affectra.runs.units.spoken_words import check_transcripts
+from affectra.tasks.continuous_evaluation import evaluate_continuous
+from affectra.tasks.continuous_predictions import dimensions_of, read_frames, write_frames
+from affectra.tasks.labels import NOT_YET, LabelledUtterances, select, unknown_task
+from affectra.training.checks import check_frame_training
+from affectra.training.units.timelines import network_plan
+from affectra.training.units.word_space import check_word_space
+
+__all__ = ["check", "check_fit", "facts", "finish", "label", "outline", "prepare", "score", "so_far", "summary_line"]
+
+TASK = "continuous"
+WITHOUT = "without time-continuous labels"
+
+summary_line = continuous_summary
+
+
+def check(recipe: ContinuousRecipe) -> None:
+    """Every name and option a recipe uses, before any corpus is read."""
+    if recipe.task != TASK:
+        planned = recipe.task in NOT_YET
+        raise ConfigError(
+            unknown_task(recipe.task) if planned else unknown_name("task of a recipe over time", recipe.task, [TASK])
+        )
+    if len(set(recipe.dimensions)) < len(recipe.dimensions):
+        raise ConfigError(f"dimensions: each once, found {', '.join(recipe.dimensions)}")
+    if recipe.delay_s != "search" and recipe.delay_s < 0:
+        raise ConfigError(f"delay_s: raters answer later, so it is 0 or more, or search; found {recipe.delay_s}")
+    if recipe.words is not None:
+        check_word_space(recipe.words.vectors)
+        if recipe.words.transcripts is not None:
+            check_transcripts(recipe.words.transcripts)
+    check_frame_training(recipe.training)
+    FrameNetwork(network_plan(recipe))
+
+
+def label(corpora: Sequence[Corpus], recipe: ContinuousRecipe) -> LabelledUtterances:
+    """The recordings with a label that is known; they have the target "traces" in place of a class.
+
+    Raises:
+        AffectraError: there are none, or none of a dimension.
+    """
+    manifest = join_manifests([corpus.manifest for corpus in corpora])
+    selected, excluded = select(with_modality(manifest, "audio"), recipe.only)
+    traces = traces_of(corpora, recipe).traces
+    names = selected["corpus"] + "/" + selected["utterance"]
+    rated = names.isin(list(traces))
+    for k, dimension in enumerate(recipe.dimensions):
+        if not any(traces[name].known[:, k].any() for name in names[rated]):
+            raise ConfigError(
+                f"dimensions: none of {len(selected)} utterances has a label of {dimension}; leave it out with "
+                "--set dimensions=[...]"
+            )
+    labelled = selected[rated].assign(target=TARGET).reset_index(drop=True)
+    if n_others := int((~rated).sum()):
+        excluded = {WITHOUT: n_others, **excluded}
+    return LabelledUtterances(labelled, (), {}, excluded)
+
+
+def check_fit(plan: Plan) -> None:
+    """Raise a `ConfigError` for what is to be fitted on a dev part that a fold has not."""
+    recipe, splits = recipe_of(plan), plan.data.splits
+    if recipe.postprocessing and not all(fold.dev for fold in splits.folds):
+        raise ConfigError(
+            f"postprocessing: is fitted on a dev part, and protocol {splits.protocol} keeps none; --set "
+            "postprocessing=false, or have a dev part, e.g. --protocol kfold-speaker --set protocol.options.dev=true"
+        )
+
+
+def outline(plan: Plan, n_processes: int) -> list[str]:
+    """The parts of the model, and how long the recordings are together."""
+    del n_processes
+    recipe, turns = recipe_of(plan), recorded_turns(plan)
+    lengths = turns.groupby("conversation").size()
+    network = FrameNetwork(network_plan(recipe))
+    n_parameters = sum(p.numel() for p in network.parameters() if p.requires_grad)
+    heard = recipe.frames.front_end.name if recipe.frames.front_end else "nothing"
+    read = f"{recipe.words.vectors.name}, times of the {recipe.words.times}" if recipe.words else "none"
+    faults = [(corpus.name, corpus.faults) for corpus in plan.data.corpora if corpus.faults]
+    return [
+        *(f"faults    {name}: {len(found)}, the first: {found[0]}; see affectra doctor" for name, found in faults),
+        f"over time {len(turns)} utterances in {len(lengths)} sequences; {', '.join(recipe.dimensions)}",
+        f"voice     {heard}",
+        f"words     {read}",
+        f"model     {recipe.model.name}, {n_parameters} parameters",
+        f"training  {recipe.training.epochs} epochs, {recipe.seeds} seed(s)",
+    ]
+
+
+def facts(plan: Plan) -> dict[str, Any]:
+    """Give the facts of a run over time for environment.json."""
+    mode = recipe_of(plan).frames.normalization
+    return {"normalization": {"mode": mode, "transductive": False}, "adaptation": "none"}
+
+
+def score(folds: Sequence[Path], out: Path, environment: Mapping[str, Any], **facts: Any) -> dict[str, Any]:
+    """Merge the predictions of folds into one table and evaluate it; arguments as of `classified.score`."""
+    del environment
+    predictions = pd.concat([read_frames(path) for path in folds], ignore_index=True)
+    scores = evaluate_continuous(predictions, dimensions_of(predictions), **facts)
+    write_frames(predictions, out)
+    return scores
+
+
+def so_far(scores: Mapping[str, Any]) -> str:
+    """The result of the folds that are done, in a few words."""
+    mean = scores["metrics"]["mean_ccc"]
+    return "CCC so far n/a" if mean is None else f"CCC so far {mean:.3f}"
+
+
+def finish(plan: Plan, scores: Mapping[str, Any], say: Callable[[str], None]) -> None:
+    """Write the report, and say what was found out about the words."""
+    del scores
+    write_continuous_report(plan.folder)
+    for line in word_lines(plan.folder):
+        say(f"words: {line}")

@@ -1,0 +1,1 @@
+"""One fold of a run: over utterances, over dialogues, over time."""

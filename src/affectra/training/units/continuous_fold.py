@@ -1,0 +1,236 @@
+"""One fold over time: the words' vectors, the raters' delay, the network, its predictions."""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from safetensors.numpy import save_file
+
+from affectra.errors import AffectraError
+from affectra.features.label_frames import LabelFrames
+from affectra.features.words.word_frames import SILENCE, SaidFrames
+from affectra.features.words.word_spaces import Speech, WordSpace
+from affectra.files import atomic_path, write_json
+from affectra.models.dialogue.turns import Dialogue
+from affectra.models.frame.frame_network import FrameAnswer, FrameNetwork, load_network
+from affectra.recipes.recipe import ContinuousRecipe
+from affectra.tasks.continuous_predictions import recording_rows, write_frames
+from affectra.tasks.traces.delay import find_delay, move_back, shift_back
+from affectra.tasks.traces.postprocessing import PostProcessing
+from affectra.tasks.traces.table import Trace
+from affectra.training.seeds import derive_seed
+from affectra.training.units.timelines import RatedUtterance, Timeline, network_plan, said_frames
+from affectra.training.units.word_space import fit_word_space, known_share
+
+DESCRIPTION = {"name": "log-mel", "options": {}}  # ours: what a delay is searched with, mean and deviation of a frame
+Predictions = npt.NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class ContinuousFoldJob:
+    """All that one fold of one seed needs; crosses to another process whole.
+
+    Attributes:
+        folder: seed-<s>/fold-<k> of the run directory.
+        seed: the run's seed.
+        fold: number of the fold.
+        recipe: what to do.
+        heard: utterances that training meets, by key, those of the dev part too.
+        tested: utterances of the dialogues that are tested, by key; with other words where a recogniser's are used in
+            tests alone.
+        train: dialogues with what training may hear of them.
+        dev: dialogues to watch; may be empty.
+        test: dialogues to predict, whole.
+        parts: "train", "dev" and "test" -> the keys that are learnt, watched and scored; labels of the last are seen
+            only after training.
+        threads: of torch; part of the job since sums depend on it.
+        origin: what the checkpoint says of where it comes from: "synthetic" and "provenance".
+    """
+
+    folder: Path
+    seed: int
+    fold: int
+    recipe: ContinuousRecipe
+    heard: Mapping[str, RatedUtterance]
+    tested: Mapping[str, RatedUtterance]
+    train: tuple[Dialogue, ...]
+    dev: tuple[Dialogue, ...]
+    test: tuple[Dialogue, ...]
+    parts: Mapping[str, tuple[str, ...]]
+    threads: int
+    origin: Mapping[str, Any]
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the fold is finished: its predictions are written last."""
+        return (self.folder / "predictions.csv").is_file()
+
+    def run(self) -> None:
+        """Train and predict the test part, going on from where it stopped.
+
+        Writes split.json, the words' vectors, history.csv, model.safetensors + continuous.json, traces.json,
+        embeddings.safetensors (the mean over an utterance's frames), attention.safetensors (of a model that weighs the
+        two streams, frame by frame) and, last, predictions.csv.
+        """
+        from affectra.training.units.continuous import train_network  # late, see `fold`
+
+        if self.is_done:
+            return
+        torch.set_num_threads(self.threads)
+        self._write_split()
+        plan, recipe = network_plan(self.recipe), self.recipe
+        space = self._space()
+        said = None if space is None else said_frames(space, self.heard, plan.length_s)
+        delay = self._delay(said)
+        delays = list(delay["delay_s"].values())
+        labels = {
+            key: shift_back(trace, delays, plan.length_s)
+            for part in ("train", "dev")
+            for key, trace in self._traces(self.heard, part).items()
+        }
+        own = {part: {key: labels[key] for key in self.parts[part]} for part in ("train", "dev")}
+        train = [Timeline(one, self.heard, plan.reader, said, own["train"]) for one in self.train]
+        dev = [Timeline(one, self.heard, plan.reader, said, own["dev"]) for one in self.dev]
+        train_network(
+            plan, recipe.training, self.folder, (self.seed, self.fold), train=train, dev=dev,
+            sequence_frames=recipe.sequence_frames,
+        )  # fmt: skip
+        network, _ = load_network(self.folder)
+        if torch.cuda.is_available():
+            network.cuda()
+        treatment = self._treatment(network, dev, delays)
+        tested = None if space is None else said_frames(space, self.tested, plan.length_s)
+        test = [Timeline(one, self.tested, plan.reader, tested, {}) for one in self.test]
+        answers = _by_utterance(network, test)
+        keys = list(self._traces(self.tested, "test"))
+        self._write_embeddings({key: answers[key] for key in keys})
+        write_json(
+            self.folder / "traces.json",
+            {
+                **delay, "postprocessing": treatment and treatment.to_json(), "words": self._words(space),
+                "attention": _taken({key: answers[key] for key in keys}, tested), **self.origin,
+            },
+        )  # fmt: skip
+        moved = {key: move_back(answers[key].predictions, delays, plan.length_s) for key in keys}
+        self._write_predictions(moved, treatment)
+        shutil.rmtree(self.folder / "resume", ignore_errors=True)
+
+    def _write_split(self) -> None:
+        split: dict[str, list[str]] = {name: list(keys) for name, keys in self.parts.items()}
+        people = [self.heard[key] for key in self.parts["train"]]
+        split["train_speakers"] = [f"{one.corpus}/{one.speaker}" if one.speaker else "" for one in people]
+        write_json(self.folder / "split.json", split)
+
+    def _space(self) -> WordSpace | None:
+        """The words' vectors, learnt from what training hears."""
+        if self.recipe.words is None:
+            return None
+        training = [self.heard[key].speech for dialogue in self.train for key in dialogue.keys]
+        seed = derive_seed(self.seed, self.fold, "words")
+        space = fit_word_space(self.recipe.words.vectors, training, self.recipe.words.unknown, seed)
+        space.save(self.folder)
+        return space
+
+    def _words(self, space: WordSpace | None) -> dict[str, Any] | None:
+        """Describe the words for traces.json; None for a network without words."""
+        if space is None:
+            return None
+        found: dict[str, Mapping[str, Speech]] = {
+            "train": {key: self.heard[key].speech for key in self.parts["train"]},
+            "test": {key: self.tested[key].speech for key in self.parts["test"]},
+        }
+        return {**space.facts(), **{part: known_share(space, speeches) for part, speeches in found.items()}}
+
+    def _traces(self, utterances: Mapping[str, RatedUtterance], part: str) -> dict[str, Trace]:
+        """The labels of a part by key."""
+        found = {key: utterances[key].trace for key in self.parts[part]}
+        return {key: trace for key, trace in found.items() if trace is not None}
+
+    def _delay(self, said: Mapping[str, SaidFrames] | None) -> dict[str, Any]:
+        """How late the raters are, by dimension, and how that came about; what was searched, where it was."""
+        dimensions, wanted = self.recipe.dimensions, self.recipe.delay_s
+        if wanted != "search":
+            return {"delay_s": dict.fromkeys(dimensions, wanted), "delay_from": "given"}
+        length_s = self.recipe.frames.length_s
+        reader = LabelFrames(DESCRIPTION, length_s)
+
+        def recordings(part: str) -> list[tuple[npt.NDArray, npt.NDArray]]:
+            found = []
+            for key, trace in self._traces(self.heard, part).items():
+                described = self.heard[key].described
+                assert described is not None
+                features = reader.read(described, 0, len(trace))
+                if said is not None:
+                    features = np.concatenate([features, said[key].read(0, len(trace))], axis=1)
+                found.append((features, trace.with_gaps))
+            return found
+
+        watched = recordings("dev")
+        delay = find_delay(recordings("train"), watched, dimensions=dimensions, step_s=length_s)
+        searched = {"tried_s": list(delay.tried_s), "correlation": {k: list(v) for k, v in delay.scores.items()}}
+        return {"delay_s": delay.seconds, "delay_from": "dev" if watched else "training folds", "searched": searched}
+
+    def _treatment(
+        self, network: FrameNetwork, dev: Sequence[Timeline], delays: Sequence[float]
+    ) -> PostProcessing | None:
+        """Post-processing that the dev part asks for."""
+        if not self.recipe.postprocessing:
+            return None
+        traces = self._traces(self.heard, "dev")
+        answers, step_s = _by_utterance(network, dev), self.recipe.frames.length_s
+        return PostProcessing.fit(
+            [move_back(answers[key].predictions, delays, step_s)[: len(trace)] for key, trace in traces.items()],
+            [trace.with_gaps for trace in traces.values()],
+            dimensions=self.recipe.dimensions,
+            step_s=step_s,
+        )
+
+    def _write_embeddings(self, answers: Mapping[str, FrameAnswer]) -> None:
+        """Write the embeddings and attention weights that reports draw from, in the order of predictions.csv."""
+        with atomic_path(self.folder / "embeddings.safetensors") as temporary:
+            save_file({"embedding": np.stack([one.embedding.mean(0) for one in answers.values()])}, temporary)
+        weights = {key: one.attention for key, one in answers.items() if one.attention is not None}
+        if weights:
+            with atomic_path(self.folder / "attention.safetensors") as temporary:
+                save_file({key: np.ascontiguousarray(one) for key, one in weights.items()}, temporary)
+
+    def _write_predictions(self, predicted: Mapping[str, Predictions], treatment: PostProcessing | None) -> None:
+        rows = []
+        for key, trace in self._traces(self.tested, "test").items():
+            frames = predicted[key] if treatment is None else treatment.apply(predicted[key])
+            if not np.isfinite(frames).all():
+                raise AffectraError(f"{self.folder}: the predictions of {key} are no numbers; look at its audio")
+            one = self.tested[key]
+            rows.append(
+                recording_rows(
+                    trace, frames, self.recipe.dimensions, utterance=key, corpus=one.corpus, speaker=one.speaker,
+                    seed=self.seed, fold=self.fold,
+                )
+            )  # fmt: skip
+        write_frames(pd.concat(rows, ignore_index=True), self.folder / "predictions.csv")
+
+
+def _by_utterance(network: FrameNetwork, timelines: Sequence[Timeline]) -> dict[str, FrameAnswer]:
+    """Give the output for each utterance's frames; it predicts moved labels where the raters' delay was taken back."""
+    found = {}
+    for timeline in timelines:
+        whole = network.answer(timeline.read, len(timeline))
+        for key, (start, stop) in timeline.spans.items():
+            found[key] = FrameAnswer(*(None if part is None else part[start:stop] for part in whole))  # type: ignore[arg-type]
+    return found
+
+
+def _taken(answers: Mapping[str, FrameAnswer], said: Mapping[str, SaidFrames] | None) -> dict[str, float] | None:
+    """The share of the words' stream that the network takes, where a word is said and where none is; or None."""
+    if said is None or any(one.attention is None for one in answers.values()):
+        return None
+    shares = np.concatenate([one.attention[:, 1] for one in answers.values() if one.attention is not None])
+    spoken = np.concatenate([said[key].owners[: len(one.predictions)] != SILENCE for key, one in answers.items()])
+    parts = {"word said": shares[spoken], "none said": shares[~spoken]}
+    return {name: float(part.mean()) for name, part in parts.items() if len(part)}

@@ -1,0 +1,251 @@
+"""One fold over dialogues: turns by modality, their context, the modalities together; each stage then frozen."""
+
+import shutil
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from safetensors.numpy import load_file, save_file
+
+from affectra.errors import AffectraError
+from affectra.features.specification import Specification
+from affectra.files import atomic_path, read_json, write_json
+from affectra.models.dialogue.dialogue_checkpoint import apply_head, load_head
+from affectra.models.dialogue.dialogue_folds import FILE, FORMAT, FUSION, through_stages
+from affectra.models.dialogue.turns import Dialogue, Vectors
+from affectra.models.recognizer import Recognizer, load_checkpoint
+from affectra.recipes.recipe import Head, Modality
+from affectra.training.data import Example, Utterance
+
+
+@dataclass(frozen=True)
+class ModalityJob:
+    """One modality of a fold.
+
+    Attributes:
+        name: "audio" or "text".
+        recipe: how its turns are recognised one by one.
+        specification: the recogniser to build.
+        train: turns to learn from, with their class.
+        dev: turns to watch.
+        heard: all turns that training meets, labelled or not, by key.
+        tested: all turns of the dialogues that are tested, by key; other words than `heard` where a recogniser's
+            transcripts are used in tests alone, none where the modality is withheld.
+    """
+
+    name: str
+    recipe: Modality
+    specification: Specification
+    train: tuple[Example, ...]
+    dev: tuple[Example, ...]
+    heard: Mapping[str, Utterance]
+    tested: Mapping[str, Utterance]
+
+
+@dataclass(frozen=True)
+class DialogueFoldJob:
+    """All that one fold of one seed needs; crosses to another process whole.
+
+    Attributes:
+        folder: seed-<s>/fold-<k> of the run directory.
+        seed: the run's seed.
+        fold: number of the fold.
+        classes: in the order of the scores.
+        facts: what dialogue.json says besides: task, synthetic, provenance.
+        modalities: each with its turns.
+        context: a network over the turns of one modality, or None.
+        fusion: a network over all modalities, or None.
+        train: dialogues with what training may hear of them.
+        dev: dialogues to watch; may be empty.
+        test: dialogues to predict, whole.
+        train_targets: class of the turns to learn from.
+        dev_targets: class of the turns to watch.
+        test_targets: class of the turns to score; seen only after training.
+        people: (corpus, speaker) of each turn.
+        conversations: the dialogue of each turn, by which runs may be compared.
+        threads: of torch; part of the job since sums depend on it.
+        shared: where runs that are alike in a modality train it once; see `train_once`.
+    """
+
+    folder: Path
+    seed: int
+    fold: int
+    classes: tuple[str, ...]
+    facts: Mapping[str, object]
+    modalities: tuple[ModalityJob, ...]
+    context: Head | None
+    fusion: Head | None
+    train: tuple[Dialogue, ...]
+    dev: tuple[Dialogue, ...]
+    test: tuple[Dialogue, ...]
+    train_targets: Mapping[str, int]
+    dev_targets: Mapping[str, int]
+    test_targets: Mapping[str, int]
+    people: Mapping[str, tuple[str, str]]
+    conversations: Mapping[str, str]
+    threads: int
+    shared: Path | None = None
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the fold is finished: its predictions are written last."""
+        return (self.folder / "predictions.csv").is_file()
+
+    def run(self) -> None:
+        """Train the stages one after the other and predict the test part, going on from where it stopped.
+
+        Writes split.json, <modality>/ (a recogniser's checkpoint and the embeddings of the turns), <modality>-context/,
+        fusion/, dialogue.json, embeddings.safetensors and, last, predictions.csv.
+        """
+        if self.is_done:
+            return
+        torch.set_num_threads(self.threads)
+        self._write_split()
+        jobs = {modality.name: modality for modality in self.modalities}
+        last = through_stages(
+            jobs,
+            context=self.context is not None,
+            fusion=self.fusion is not None,
+            alone=lambda name: self._recognize(jobs[name]),
+            head=self._head,
+            having=_Found.having,
+        )
+        write_json(
+            self.folder / FILE,
+            {
+                "format": FORMAT, **self.facts, "classes": list(self.classes),
+                "modalities": [modality.name for modality in self.modalities],
+                "context": self.context is not None, "fusion": self.fusion is not None,
+            },
+        )  # fmt: skip
+        self._write_predictions(last)
+        for state in list(self.folder.glob("**/resume")):
+            shutil.rmtree(state)
+
+    def _write_split(self) -> None:
+        names = {"train": self.train_targets, "dev": self.dev_targets, "test": self.test_targets}
+        split: dict[str, list[str]] = {name: list(targets) for name, targets in names.items()}
+        split["train_speakers"] = ["/".join(self.people[key]) if self.people[key][1] else "" for key in split["train"]]
+        split["train_truth"] = [self.classes[target] for target in self.train_targets.values()]
+        split["test_dialogues"] = [self.conversations[key] for key in split["test"]]
+        write_json(self.folder / "split.json", split)
+
+    def _recognize(self, modality: ModalityJob) -> "_Found":
+        """Train a modality's recogniser, and embed each turn once."""
+        from affectra.training.shared_stage import train_once  # late, see `fold`
+        from affectra.training.stage import StageJob
+
+        folder = self.folder / modality.name
+        train_once(
+            StageJob(
+                folder, modality.name, self.seed, self.fold, modality.specification, modality.recipe.training,
+                modality.train, modality.dev, (), None,
+            ),
+            self.shared,
+            {},
+        )  # fmt: skip
+        recognizer = load_checkpoint(folder)
+        heard = embed_turns(recognizer, modality.heard, folder / "heard")
+        return _Found(heard, heard, embed_turns(recognizer, modality.tested, folder / "tested"))
+
+    def _head(self, name: str, modalities: Sequence["_Found"]) -> "_Found":
+        """Train a network over dialogues, and what it says of every turn."""
+        from affectra.training.units.head import HeadJob, HeardPart, train_head  # late, see `fold`
+
+        head = self.fusion if name == FUSION else self.context
+        assert head is not None
+        train, dev, tested = ([turns.embeddings for turns in part] for part in zip(*modalities, strict=True))
+        sizes = tuple(len(next(iter(embeddings.values()))) for embeddings in train)
+        train_head(
+            HeadJob(
+                self.folder / name, name, self.seed, self.fold, head, self.classes, sizes,
+                HeardPart(self.train, train, self.train_targets), HeardPart(self.dev, dev, self.dev_targets),
+            )
+        )  # fmt: skip
+        network = load_head(self.folder / name)
+        parts = ((self.train, train), (self.dev, dev), (self.test, tested))
+        return _Found(*(_Turns(*apply_head(network, dialogues, vectors, sizes)) for dialogues, vectors in parts))
+
+    def _write_predictions(self, found: "_Found") -> None:
+        rows = []
+        for key, target in self.test_targets.items():
+            probabilities = found.tested.probabilities[key]
+            if not np.isfinite(probabilities).all():
+                raise AffectraError(f"{self.folder}: the scores of {key} are no numbers; look at its audio")
+            corpus, speaker = self.people[key]
+            rows.append(
+                {
+                    "utterance": key, "corpus": corpus, "speaker": speaker, "seed": self.seed, "fold": self.fold,
+                    "truth": self.classes[target], "predicted": self.classes[int(probabilities.argmax())],
+                    **{f"score_{name}": p for name, p in zip(self.classes, probabilities, strict=True)},
+                }
+            )  # fmt: skip
+        tested = np.stack([found.tested.embeddings[key] for key in self.test_targets])
+        nothing = np.zeros_like(tested[0])  # of a turn that lacks the one modality there is
+        train = np.stack([found.train.embeddings.get(key, nothing) for key in self.train_targets])
+        with atomic_path(self.folder / "embeddings.safetensors") as temporary:
+            save_file({"embedding": tested, "train_embedding": train}, temporary)
+        with atomic_path(self.folder / "predictions.csv") as temporary:
+            pd.DataFrame(rows).to_csv(temporary, index=False, lineterminator="\n", na_rep="nan")
+
+
+class _Turns(NamedTuple):
+    """Outputs of a stage for turns, by key."""
+
+    probabilities: Mapping[str, npt.NDArray[np.float64]]
+    embeddings: Vectors
+
+    def having(self, keys: Container[str]) -> "_Turns":
+        """Those that are in `keys`."""
+        kept = [key for key in self.embeddings if key in keys]
+        return _Turns({key: self.probabilities[key] for key in kept}, {key: self.embeddings[key] for key in kept})
+
+
+class _Found(NamedTuple):
+    """Outputs of a stage for turns of each part's dialogues; a turn may be in several, among other turns in each."""
+
+    train: _Turns
+    dev: _Turns
+    tested: _Turns
+
+    def having(self, others: "_Found") -> "_Found":
+        """Of each part the turns that are in `others`."""
+        return _Found(*(part.having(other.embeddings) for part, other in zip(self, others, strict=True)))
+
+
+def embed_turns(recognizer: Recognizer, turns: Mapping[str, Utterance], path: Path) -> _Turns:
+    """Apply a recogniser to each turn on its own; computed once and kept beside its checkpoint.
+
+    Args:
+        recognizer: of one modality.
+        turns: by key.
+        path: without suffix; <path>.safetensors has the arrays, <path>.json the keys of their rows.
+    """
+    kept = path.with_suffix(".safetensors")
+    if path.with_suffix(".json").is_file() and read_json(path.with_suffix(".json")) == list(turns):
+        stored = load_file(kept)
+        return _Turns(
+            dict(zip(turns, stored["probabilities"], strict=True)), dict(zip(turns, stored["embedding"], strict=True))
+        )
+    if torch.cuda.is_available():
+        recognizer.cuda()
+    found = {key: recognizer.recognize(turn.load()) for key, turn in turns.items()}
+    if found:
+        with atomic_path(kept) as temporary:
+            save_file(
+                {
+                    "probabilities": np.stack([output.probabilities for output in found.values()]),
+                    "embedding": np.stack([output.embedding for output in found.values()]),
+                },
+                temporary,
+            )
+        write_json(path.with_suffix(".json"), list(found))
+    return _Turns(
+        {key: output.probabilities for key, output in found.items()},
+        {key: output.embedding for key, output in found.items()},
+    )
