@@ -26,6 +26,7 @@ from pathlib import Path
 
 import httpx
 from hostile_cases import Case, cases, recordings
+
 from serve import Process, serving
 
 PATIENCE = {"upload_s": 3.0, "upload_idle_s": 1.0, "stream_idle_s": 1.0}  # s, limits of the server
