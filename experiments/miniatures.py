@@ -18,7 +18,7 @@ from affectra.corpora import read_corpus
 from affectra.corpora.manifest import Corpus
 from affectra.corpora.sources import write_corpus
 from affectra.corpora.synthetic import corpus as synthetic
-from affectra.reports.report import summary_line
+from affectra.reports.facts import summary_line
 from affectra.runs.plan import plan_run
 from affectra.runs.run import execute
 from shuffled_labels import shuffled

@@ -11,7 +11,7 @@ import numpy as np
 from affectra.corpora.manifest import Corpus
 from affectra.corpora.sources import write_corpus
 from affectra.corpora.synthetic.corpus import read, render
-from affectra.reports.report import summary_line
+from affectra.reports.facts import summary_line
 from affectra.runs.demo import SETTINGS
 from affectra.runs.plan import plan_run
 from affectra.runs.run import execute

@@ -4,7 +4,9 @@ import numpy as np
 import pandas as pd
 
 from affectra.files import write_json, write_text
-from affectra.tasks.evaluation import evaluate, write_predictions
+from affectra.tasks.classes import Classes
+from affectra.tasks.evaluation import Conditions, evaluate
+from affectra.tasks.tables import write_predictions
 
 CLASSES = {"arousal": ["low", "high"], "valence": ["negative", "positive"], "emotion4": ["a", "b", "c", "d"]}
 
@@ -31,10 +33,7 @@ def fake_run(
 ):  # fmt: skip
     tested = corpora if tested is None else tested
     table = predictions(tested, CLASSES[task], right, n_seeds, **rest)
-    scores = evaluate(
-        table,
-        CLASSES[task],
-        task=task,
+    conditions = Conditions(
         protocol={"name": protocol, "version": 1, "hash": "0" * 64, "speaker_independent": independent},
         n_folds=n_folds,
         n_seeds=n_seeds,
@@ -47,7 +46,7 @@ def fake_run(
     lines = [f"name: {recipe}", "description: Tiny.", "paper:", f"seeds: {n_seeds}", "training:", f"  epochs: {epochs}"]
     lines += [f"protocol: {{name: {protocol}, options: {{dev: {str(dev).lower()}}}}}", f"only: {only or '{}'}"]
     write_text(folder / "recipe.yaml", "\n".join(lines) + "\n")
-    write_json(folder / "scores.json", scores)
+    write_json(folder / "scores.json", evaluate(table, Classes(task, tuple(CLASSES[task])), conditions))
     write_predictions(table, folder / "predictions.csv")
     n_of = dict.fromkeys(corpora, 80) if utterances is None else utterances
     described = {corpus: {"utterances": n_of[corpus], "speakers": 4, "fingerprint": "c0ffee"} for corpus in corpora}

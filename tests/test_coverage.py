@@ -14,7 +14,7 @@ from affectra.files import write_json, write_text
 from affectra.predict.calibration import nested_calibration
 from affectra.predict.calibration.model_calibration import COVERAGES, calibrate
 from affectra.reports.figures import DARK, LIGHT, png
-from affectra.tasks.evaluation import read_predictions, write_predictions
+from affectra.tasks.tables import read_predictions, write_predictions
 
 CLASSES = ["anger", "happiness", "neutral", "sadness"]
 ROOT = Path(__file__).parent.parent

@@ -21,7 +21,7 @@ from affectra.predict.model import load
 from affectra.recipes.config import parse_assignments
 from affectra.runs.plan import plan_run
 from affectra.runs.run import execute
-from affectra.tasks.evaluation import read_predictions
+from affectra.tasks.tables import read_predictions
 from voices import write_voices
 
 MODEL = "affectra-free"

@@ -18,8 +18,8 @@ from affectra.evaluation.run_directory import read_run
 from affectra.files import read_json, write_json, write_text
 from affectra.models.recognizer import load_checkpoint
 from affectra.recipes.config import parse_assignments
-from affectra.reports.pictures import sections
-from affectra.reports.report import summary_line
+from affectra.reports.class_pictures import sections
+from affectra.reports.facts import summary_line
 from affectra.runs.plan import plan_run
 from affectra.runs.run import execute
 from affectra.runs.sweep import execute_variants, plan_variants

@@ -10,10 +10,13 @@ from safetensors.numpy import load_file, save_file
 from affectra.errors import CheckpointError
 from affectra.evaluation.run_directory import read_run
 from affectra.files import read_json, write_json, write_text
-from affectra.reports.pictures import sections
-from affectra.reports.report import stamps, summary_line, write_report
+from affectra.reports.class_pictures import sections
+from affectra.reports.facts import stamps, summary_line
+from affectra.reports.report import learning_curves, write_report
 from affectra.reports.space_pictures import MIN_POINTS, plane_of
-from affectra.tasks.evaluation import evaluate, read_predictions, write_predictions
+from affectra.tasks.classes import Classes
+from affectra.tasks.evaluation import Conditions, evaluate
+from affectra.tasks.tables import read_predictions, write_predictions
 from parsed_page import Page
 
 CLASSES = ["anger", "fear", "neutral"]
@@ -72,10 +75,7 @@ def fake_run(
 ):
     table = predictions(n_seeds=n_seeds) if table is None else table
     protocol = {"name": "loso", "version": 2, "hash": HASH, "speaker_independent": independent}
-    scores = evaluate(
-        table,
-        CLASSES,
-        task="emotion",
+    conditions = Conditions(
         protocol=protocol,
         n_folds=n_folds,
         n_seeds=n_seeds,
@@ -86,7 +86,7 @@ def fake_run(
         adaptation=adaptation,
     )
     write_text(folder / "recipe.yaml", recipe)
-    write_json(folder / "scores.json", scores)
+    write_json(folder / "scores.json", evaluate(table, Classes("emotion", tuple(CLASSES)), conditions))
     write_predictions(table, folder / "predictions.csv")
     environment = {
         "affectra": "0.1.0",
@@ -301,7 +301,7 @@ def test_the_curve_of_a_fold_that_is_not_done_is_left_out(tmp_path, drawn):
 
 
 def sections_of(run):
-    return {section.title: section for section in sections(read_run(run))}
+    return {s.title: s for s in (*sections(read_run(run)), *learning_curves(read_run(run)))}
 
 
 def test_embeddings_are_of_the_fold_that_tests_most_and_of_no_other(tmp_path):
@@ -567,7 +567,8 @@ def test_the_summary_is_one_line_with_every_caveat():
     scores = {
         "metrics": {"ua": 0.5, "wa": 0.25}, "interval": {"ua": None}, "n_folds": 1, "n_seeds": 2, "complete": False,
         "folds_done": "1/2", "synthetic": True, "protocol": {"name": "random-80-20", "speaker_independent": False},
-        "leaks": ["speaker"], "normalization": {"mode": "corpus", "transductive": True},
+        "leaks": ["speaker"], "normalization": {"mode": "corpus", "transductive": True}, "task": "emotion",
+        "classes": CLASSES,
     }  # fmt: skip
     expected = (
         "LEAK (speaker), UA 0.500, WA 0.250, PARTIAL (1/2 folds), random-80-20, SPEAKER-DEPENDENT, "

@@ -13,8 +13,9 @@ from affectra.corpora.manifest import read_manifest, write_manifest
 from affectra.errors import AudioError, ConfigError, ProtocolError
 from affectra.files import read_json
 from affectra.recipes.config import load_recipe, parse_assignments
+from affectra.reports.facts import summary_line
 from affectra.runs.plan import outline, plan_run
-from affectra.runs.run import execute, result_line
+from affectra.runs.run import execute
 
 QUICK = parse_assignments(["training.epochs=1", "model.options.channels=[4, 4, 4, 4]"])
 
@@ -84,7 +85,7 @@ def test_speakers_that_may_be_one_stand_in_every_result_that_is_called_speaker_i
     said: list[str] = []
     scores = execute(plan, say=said.append)
     assert f"audit: {warning}" in said and scores["alike_speakers"] == [names]
-    assert f", speaker-independent, MAY BE THE SAME SPEAKER ({names})" in result_line(plan, scores)
+    assert f", speaker-independent, MAY BE THE SAME SPEAKER ({names})" in summary_line(scores)
     assert warning in read_json(tmp_path / "run" / "environment.json")["audit"]["lines"]
     for report in ("report.md", "report.html"):
         assert "MAY BE THE SAME SPEAKER" in (tmp_path / "run" / report).read_text()

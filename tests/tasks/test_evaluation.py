@@ -13,10 +13,12 @@ from sklearn import metrics as sklearn_metrics
 
 from affectra.errors import CheckpointError
 from affectra.files import write_json
-from affectra.tasks.evaluation import check_predictions, evaluate, read_predictions, speaker_names, write_predictions
-from affectra.tasks.statistics import speaker_bootstrap
+from affectra.tasks.classes import Classes
+from affectra.tasks.evaluation import Conditions, evaluate, speaker_bootstrap
+from affectra.tasks.tables import read_predictions, speaker_names, write_predictions
 
 CLASSES = ["anger", "fear", "neutral"]
+TASK = Classes("emotion", tuple(CLASSES))
 PROTOCOL = {"name": "loso", "version": 1, "hash": "ab" * 32, "speaker_independent": True}
 
 
@@ -37,9 +39,9 @@ def predictions(n_seeds=1, n_speakers=4, n_utterances=15, corpora=("emodb",)):
 
 
 def scores_of(table, n_folds=4, n_seeds=1, **changes):
-    arguments = {"task": "emotion", "protocol": PROTOCOL, "paper": None, "synthetic": False, **changes}
+    arguments = {"protocol": PROTOCOL, "paper": None, "synthetic": False, **changes}
     arguments = {"normalization": {"mode": "none", "transductive": False}, "leaks": [], **arguments}
-    return evaluate(table, CLASSES, n_folds=n_folds, n_seeds=n_seeds, **arguments)
+    return evaluate(table, TASK, Conditions(n_folds=n_folds, n_seeds=n_seeds, **arguments))
 
 
 def naive(table):
@@ -95,7 +97,7 @@ def test_each_speaker_and_corpus_is_scored_on_its_own_rows():
         expected = pd.DataFrame([naive(r) for _, r in rows.groupby("seed")]).mean().to_dict()
         assert numbers_of(entry) == pytest.approx(expected)
         assert (entry["n"], entry["n_speakers"]) == (60, 4)
-        assert entry["interval"]["ua"] == speaker_bootstrap(rows, CLASSES)["ua"]
+        assert entry["interval"]["ua"] == speaker_bootstrap(rows, TASK)["ua"]
     assert len(scores["per_speaker"]) == scores["n_speakers"] == 8
     rows = table[(table["corpus"] == "savee") & (table["speaker"] == "02")]
     expected = pd.DataFrame([naive(r) for _, r in rows.groupby("seed")]).mean()
@@ -247,7 +249,7 @@ def test_single_precision_scores_and_column_order_do_not_change_the_bytes(tmp_pa
 )
 def test_ill_formed_predictions_are_refused_by_row_and_reason(change, words):
     with pytest.raises(CheckpointError, match=words):
-        check_predictions(change(predictions()), CLASSES)
+        TASK.check(change(predictions()))
     with pytest.raises(CheckpointError, match=words):
         scores_of(change(predictions()))
 

@@ -13,8 +13,8 @@ from affectra.recipes.config import parse_assignments
 from affectra.runs.plan import outline, plan_run
 from affectra.runs.run import execute
 from affectra.runs.units.utterance_jobs import features, jobs
-from affectra.tasks.evaluation import read_predictions
 from affectra.tasks.labels import BINARY, HIGH, LOW, NEGATIVE, NOT_A_CLASS, POSITIVE, TASKS, map_labels
+from affectra.tasks.tables import read_predictions
 from affectra.training.data import UNKNOWN
 from voices import PITCHES_HZ, write_voices
 

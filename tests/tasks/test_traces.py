@@ -221,6 +221,6 @@ def test_a_constant_prediction_is_survived():
 
 
 def test_traces_and_their_evaluation_are_free_of_torch():
-    modules = "affectra.tasks.traces, affectra.tasks.continuous_evaluation, affectra.reports.continuous_report"
+    modules = "affectra.tasks.traces, affectra.tasks.dimensions, affectra.reports.over_time"
     check = f"import {modules}, sys; assert not {{'torch', 'lightning'}} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", check], check=True)

@@ -1,13 +1,12 @@
 """Commands on runs: recipes, run, report, compare, demo."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from affectra.cli.console import Settings, Sources, app, print_table, refuse, say
+from affectra.cli.console import Settings, Sources, app, print_table, say
 
 
 @app.command
@@ -68,8 +67,9 @@ def run(
     """
     from affectra.errors import ConfigError
     from affectra.recipes.config import load_recipe, parse_assignments
+    from affectra.reports.facts import summary_line
     from affectra.runs.plan import outline, plan_run
-    from affectra.runs.run import claim, execute, result_line
+    from affectra.runs.run import claim, execute
 
     if jobs < 1 or (seeds is not None and seeds < 1):
         raise ConfigError("--jobs and --seeds take numbers from 1 on")
@@ -91,7 +91,7 @@ def run(
     for line in outline(plan, jobs):
         say(line)
     scores = execute(plan, resume=resume, n_processes=jobs, say=say)
-    print(result_line(plan, scores))
+    print(summary_line(scores))
     print(f"report: {plan.folder / 'report.html'}")
 
 
@@ -107,27 +107,18 @@ def report(runs: Annotated[list[Path], Parameter(name="RUN")], /, *, out: Path |
         A folder for one overview of all of them instead: cross-corpus matrices, the papers' tables beside ours.
     """
     from affectra.files import read_json
-    from affectra.tasks.continuous_evaluation import is_over_time
+    from affectra.reports.facts import summary_line
 
     if out is not None:
-        if any(map(is_over_time, runs)):
-            from affectra.reports.continuous_overview import write_continuous_overview
-
-            print(write_continuous_overview(runs, out))
-            return
         from affectra.reports.overview import write_overview
 
         print(write_overview(runs, out))
         return
-    from affectra.reports.continuous_report import continuous_summary, write_continuous_report
-    from affectra.reports.report import summary_line, write_report
+    from affectra.reports.report import write_report
 
     for folder in runs:
-        path = folder / "scores.json"
-        is_in_time = is_over_time(folder)
-        written = write_continuous_report(folder) if is_in_time else write_report(folder)
-        scores = read_json(path)
-        print(f"{written}: {continuous_summary(scores) if is_in_time else summary_line(scores)}")
+        written = write_report(folder)
+        print(f"{written}: {summary_line(read_json(folder / 'scores.json'))}")
 
 
 @app.command
@@ -154,16 +145,8 @@ def compare(
     """
     from affectra.evaluation.compare import compare as compare_two
     from affectra.evaluation.compare import compare_many
-    from affectra.tasks.continuous_evaluation import is_over_time
 
-    found: Sequence[Any]
-    if any(map(is_over_time, [run, *others])):
-        from affectra.evaluation.continuous_compare import compare_traces
-
-        refuse({"--by dialogue": by == "dialogue"}, "does not go with runs over time")
-        found = compare_traces(run, others)
-    else:
-        found = [compare_two(run, others[0], by=by)] if len(others) == 1 else compare_many(run, others, by=by)
+    found = [compare_two(run, others[0], by=by)] if len(others) == 1 else compare_many(run, others, by=by)
     if json_:
         print(json.dumps([comparison.to_json() for comparison in found], indent=2, ensure_ascii=False))
     else:

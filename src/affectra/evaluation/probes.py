@@ -13,7 +13,9 @@ import pandas as pd
 from affectra.evaluation.spaces import read_spaces
 from affectra.metrics import unweighted_average_recall
 from affectra.recipes.domains import DOMAINS, domain_values
-from affectra.tasks.statistics import LEVEL, MIN_SPEAKERS, N_RESAMPLES, Interval, speaker_bootstrap
+from affectra.tasks.classes import Classes
+from affectra.tasks.evaluation import speaker_bootstrap
+from affectra.tasks.statistics import LEVEL, MIN_SPEAKERS, N_RESAMPLES, Interval
 
 N_FOLDS = 5
 MAX_ITERATIONS = 1000  # of the logistic regression; some tens are enough on standardised features
@@ -306,7 +308,7 @@ def _summary(part: str, domain: str, readings: Sequence[_Reading]) -> Probe:
     if domain == "speaker":
         interval = _speaker_interval(rows)
     else:  # a space takes the place of a seed: each is scored by itself, speakers are drawn for all alike
-        interval = speaker_bootstrap(rows, sorted(rows["truth"].unique()))["ua"]
+        interval = speaker_bootstrap(rows, Classes(domain, tuple(sorted(rows["truth"].unique()))))["ua"]
     accuracy = float(np.mean([unweighted_average_recall(list(r["truth"]), list(r["predicted"])) for r in measured]))
     sizes = [r["truth"].nunique() for r in measured]
     return Probe(

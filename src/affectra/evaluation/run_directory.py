@@ -1,6 +1,6 @@
 """A run directory read back: what reports and overviews are made from."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,18 +11,20 @@ from ruamel.yaml.error import YAMLError
 
 from affectra.errors import CheckpointError
 from affectra.files import read_json
-from affectra.tasks.evaluation import read_predictions
+from affectra.tasks.evaluation import task_of_scores
+from affectra.tasks.tables import read_predictions
+from affectra.tasks.task import Task
 
 NEEDED = {  # keys without which there is no report
     "recipe.yaml": ("name", "description", "paper", "seeds"),
     "scores.json": (
         "protocol", "task", "classes", "n_utterances", "n_speakers", "n_folds", "n_seeds", "synthetic", "normalization",
-        "leaks", "complete",
-        "folds_done", "metrics", "mean_over_folds", "interval", "paper", "confusion", "per_corpus", "per_seed",
+        "leaks", "complete", "folds_done", "metrics", "mean_over_folds", "interval", "paper", "per_corpus", "per_seed",
         "per_fold", "per_speaker",
     ),
     "environment.json": ("corpora", "labels", "audit", "command"),
 }  # fmt: skip
+OF_KIND = {"classes": ("confusion",), "time": ("dimensions", "n_frames")}  # of scores.json, by the kind of the task
 HISTORY = ("epoch", "train_loss", "train_accuracy", "dev_loss", "dev_ua")
 PROBE = ("domain", "n_values", "chance", "balanced_accuracy", "interval", "note")
 
@@ -37,6 +39,7 @@ class Run:
         recipe_text: the same as written, with its comments.
         environment: environment.json.
         scores: scores.json.
+        task: the task that was scored.
         predictions: predictions.csv.
     """
 
@@ -45,6 +48,7 @@ class Run:
     recipe_text: str
     environment: Mapping[str, Any]
     scores: Mapping[str, Any]
+    task: Task
     predictions: pd.DataFrame
 
     def fold_folder(self, seed: int, fold: int) -> Path:
@@ -52,48 +56,49 @@ class Run:
         return self.folder / f"seed-{seed}" / f"fold-{fold}"
 
 
-def read_run(
-    folder: str | Path,
-    needed: Mapping[str, Sequence[str]] = NEEDED,
-    read: Callable[[Path], pd.DataFrame] = read_predictions,
-) -> Run:
+def read_run(folder: str | Path) -> Run:
     """Read a run directory, finished or not.
-
-    Args:
-        folder: the run directory.
-        needed: file -> the keys it must have.
-        read: reads its predictions.csv.
 
     Raises:
         CheckpointError: a file of the run is missing or not readable, by its name.
     """
     folder = Path(folder)
-    for name in (*needed, "predictions.csv"):
+    for name in (*NEEDED, "predictions.csv"):
         if not (folder / name).is_file():
             raise CheckpointError(
                 f"{folder / name}: no such file; a report needs a run directory as `affectra run` writes it"
             )
+    recipe = _read_facts(folder / "recipe.yaml")
+    environment = _read_facts(folder / "environment.json")
+    scores = _read_facts(folder / "scores.json")
+    task = task_of_scores(scores, str(folder / "scores.json"))
+    _check_keys(folder / "scores.json", scores, OF_KIND[task.kind])
     return Run(
         folder=folder,
-        recipe=_read_facts(folder / "recipe.yaml", needed),
+        recipe=recipe,
         recipe_text=(folder / "recipe.yaml").read_text(encoding="utf-8"),
-        environment=_read_facts(folder / "environment.json", needed),
-        scores=_read_facts(folder / "scores.json", needed),
-        predictions=read(folder / "predictions.csv"),
+        environment=environment,
+        scores=scores,
+        task=task,
+        predictions=read_predictions(folder / "predictions.csv"),
     )
 
 
-def _read_facts(path: Path, needed: Mapping[str, Sequence[str]]) -> Mapping[str, Any]:
+def _read_facts(path: Path) -> Mapping[str, Any]:
     """A YAML or JSON mapping with the keys that are needed."""
     try:
         content = YAML(typ="safe").load(path) if path.suffix == ".yaml" else read_json(path)
     except (YAMLError, ValueError) as error:
         raise CheckpointError(f"{path}: not readable: {str(error).splitlines()[0]}") from error
-    missing = [key for key in needed[path.name] if not isinstance(content, dict) or key not in content]
-    if missing:
-        raise CheckpointError(f"{path}: key(s) missing: {', '.join(missing)}; `affectra run` writes them")
+    _check_keys(path, content, NEEDED[path.name])
     facts: Mapping[str, Any] = content
     return facts
+
+
+def _check_keys(path: Path, content: Any, needed: Sequence[str]) -> None:
+    missing = [key for key in needed if not isinstance(content, dict) or key not in content]
+    if missing:
+        raise CheckpointError(f"{path}: key(s) missing: {', '.join(missing)}; `affectra run` writes them")
 
 
 def read_histories(run: Run) -> dict[str, pd.DataFrame]:

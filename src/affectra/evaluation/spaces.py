@@ -10,7 +10,7 @@ from safetensors.numpy import load_file
 
 from affectra.errors import CheckpointError
 from affectra.files import read_json
-from affectra.tasks.evaluation import read_predictions
+from affectra.tasks.tables import read_predictions
 
 
 def read_spaces(folder: str | Path) -> Iterator[tuple[pd.DataFrame, npt.NDArray[np.float32]]]:

@@ -19,6 +19,7 @@ DOTS_PER_INCH = 192  # twice the 96 of CSS, for fine screens
 PANEL_WIDTH = 3.9  # CSS inches: two stand side by side on a desk, one fills a phone
 N_NAMED = 12  # values with a colour and a marker of their own; more could not be told apart
 MARKERS = "os^Dv<PX>ph*"
+DEV_CCC = "dev_ccc"  # a column of history.csv, or the beginning of one for each dimension
 LONGEST_NAME = 22  # letters of a name beside a drawing
 N_BAR_NAMES = 40  # more bars are drawn thin, without names
 
@@ -163,25 +164,33 @@ def draw_scan(
 
 
 def draw_curves(history: pd.DataFrame, theme: Theme) -> "Figure":
-    """Loss above, accuracy on the training part and UA on the dev part below."""
+    """Loss above, and below what else was logged an epoch: accuracy and dev UA, or the dev CCC of each dimension.
+
+    Args:
+        history: rows of history.csv of several trainings, which of them in `part`.
+        theme: the colours.
+    """
     figure, panels = _panels(theme, 2, width=4.8, height=5.2)
-    curves = (
-        (panels[0], "train_loss", "train loss", theme.first),
-        (panels[0], "dev_loss", "dev loss", theme.second),
-        (panels[1], "train_accuracy", "train accuracy", theme.first),
-        (panels[1], "dev_ua", "dev UA", theme.second),
-    )
+    losses, fractions = {"train_loss": "train loss", "dev_loss": "dev loss"}, {}
+    for column in (column for column in map(str, history) if column.startswith(DEV_CCC)):
+        fractions[column] = column.removeprefix(DEV_CCC).strip("_") or "mean"
+    is_ccc = bool(fractions)
+    if not is_ccc:
+        fractions = {"train_accuracy": "train accuracy", "dev_ua": "dev UA"}
     n_parts = history["part"].nunique()
-    for axes, column, label, color in curves:
-        if history[column].isna().all():
-            continue
-        table = history.pivot(index="epoch", columns="part", values=column)
-        mean = table.mean(axis=1)[table.notna().sum(axis=1) == n_parts]  # else it jumps where a fold stops early
-        axes.plot(table.index, table, color=color, linewidth=0.7, alpha=0.35)
-        axes.plot(mean.index, mean, color=color, linewidth=2, label=label, marker="o" if len(mean) == 1 else "")
+    for axes, labels in zip(panels, (losses, fractions), strict=True):
+        for k, (column, label) in enumerate(labels.items()):
+            if history[column].isna().all():
+                continue
+            color = theme.palette[k % len(theme.palette)]
+            table = history.pivot(index="epoch", columns="part", values=column)
+            mean = table.mean(axis=1)[table.notna().sum(axis=1) == n_parts]  # else it jumps where a fold stops early
+            axes.plot(table.index, table, color=color, linewidth=0.7, alpha=0.35)
+            axes.plot(mean.index, mean, color=color, linewidth=2, label=label, marker="o" if len(mean) == 1 else "")
     panels[0].set_ylabel("loss")
-    panels[1].set_ylabel("fraction")
-    panels[1].set_ylim(0, 1)
+    panels[1].set_ylabel("dev CCC" if is_ccc else "fraction")
+    if not is_ccc:
+        panels[1].set_ylim(0, 1)
     panels[1].set_xlabel("epoch")
     for axes in panels:
         axes.grid(color=theme.faint, linewidth=0.5)

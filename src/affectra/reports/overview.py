@@ -12,9 +12,10 @@ from affectra.errors import CheckpointError
 from affectra.evaluation.published import DEVIATIONS, TABLES, PublishedTable, differences
 from affectra.evaluation.run_directory import Run, read_probes, read_run
 from affectra.files import sha256_json
+from affectra.reports.facts import stamps
 from affectra.reports.figures import draw_matrix, draw_scan
 from affectra.reports.pages import Picture, Section, write_pages
-from affectra.reports.report import stamps
+from affectra.reports.report import PARTS
 from affectra.reports.scans import scans
 
 ACROSS = ("cross-corpus", "loco")
@@ -80,16 +81,20 @@ def write_overview(runs: Sequence[Path], out: Path) -> Path:
     if not folders:
         raise CheckpointError("an overview needs a run directory; none was given")
     named = {_name(folder, folders): read_run(folder) for folder in folders}
-    matrices = _matrices(named)
+    with_classes, over_time = ({k: run for k, run in named.items() if run.task.kind == kind} for kind in PARTS)
+    matrices = _matrices(with_classes)
     facts = {
-        "lines": [_line(name, run) for name, run in named.items()],
-        "has_transcripts": any("transcripts" in run.environment for run in named.values()),
+        "n_runs": len(named),
+        "lines": [PARTS["classes"].overview_line(*item) for item in with_classes.items()],
+        "lines_over_time": [PARTS["time"].overview_line(*item) for item in over_time.items()],
+        "dimensions": list(dict.fromkeys(name for run in over_time.values() for name in run.scores["dimensions"])),
+        "has_transcripts": any("transcripts" in run.environment for run in with_classes.values()),
         "matrices": matrices,
-        "tables": list(_tables(named)),
+        "tables": list(_tables(with_classes)),
         "deviations": DEVIATIONS,
-        "probes": _probes(named),
+        "probes": _probes(with_classes),
     }
-    return write_pages(Path(out), "overview", facts, [*_scan_sections(named), *_sections(matrices)])
+    return write_pages(Path(out), "overview", facts, [*_scan_sections(with_classes), *_sections(matrices)])
 
 
 def _name(folder: Path, folders: Sequence[Path]) -> str:
@@ -99,26 +104,6 @@ def _name(folder: Path, folders: Sequence[Path]) -> str:
         if sum("/".join(other.parts[-n_parts:]) == name for other in folders) == 1:
             return name
     return str(folder)
-
-
-def _line(name: str, run: Run) -> dict[str, Any]:
-    scores = run.scores
-    return {
-        "name": name,
-        "recipe": run.recipe["name"],
-        "protocol": scores["protocol"]["name"],
-        "task": scores["task"],
-        "corpora": ", ".join(run.environment["corpora"]),
-        "n_seeds": scores["n_seeds"],
-        "folds_done": scores["folds_done"],
-        "ua": scores["metrics"]["ua"],
-        "interval": scores["interval"]["ua"],
-        "wa": scores["metrics"]["wa"],
-        "weighted_f1": scores["metrics"]["weighted_f1"],
-        "word_error_rate": run.environment.get("transcripts", {}).get("word_error_rate"),
-        "chance": 1 / len(scores["classes"]),
-        "stamps": stamps(scores),
-    }
 
 
 def _matrices(named: Mapping[str, Run]) -> list[Matrix]:

@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from affectra.files import atomic_path, write_text
 from affectra.reports.figures import DARK, LIGHT, Theme, png, png_width
+from affectra.tasks.statistics import score_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -106,7 +107,7 @@ def _templates(html: bool) -> Environment:
         keep_trailing_newline=True,
         finalize=None if html else _escape_markdown,
     )
-    environment.filters |= {"fraction": fraction, "interval": _interval, "duration": _duration, "block": _block}
+    environment.filters |= {"fraction": score_text, "interval": _interval, "duration": _duration, "block": _block}
     return environment
 
 
@@ -121,16 +122,6 @@ def _escape_markdown(value: object) -> object:
 def _block(text: str) -> _Verbatim:
     """Text as an indented Markdown code block, in which nothing needs escaping."""
     return _Verbatim("".join(f"    {line}\n" for line in text.splitlines()))
-
-
-def fraction(value: float | None) -> str:
-    """A score with three digits, "n/a" where there is none.
-
-    Example:
-        >>> fraction(0.7123), fraction(None)
-        ('0.712', 'n/a')
-    """
-    return "n/a" if value is None else f"{value:.3f}"
 
 
 def _interval(value: Sequence[float] | None) -> _Verbatim:

@@ -1,31 +1,28 @@
 """The report of a run: one self-contained HTML page, and the same as Markdown with its figures beside it."""
 
-import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-import numpy as np
+from affectra.evaluation.run_directory import Run, read_histories, read_run
+from affectra.reports import classes, over_time
+from affectra.reports.facts import common_facts
+from affectra.reports.figures import draw_curves
+from affectra.reports.pages import Picture, Section, write_pages
+from affectra.reports.trace_files import export_traces
 
-from affectra.evaluation.run_directory import Run, read_probes, read_run
-from affectra.reports.pages import write_pages
-from affectra.reports.pictures import sections
-from affectra.tasks.evaluation import speaker_names
-
-TITLES = {
-    "ua": "UA (average recall)",
-    "wa": "WA (accuracy)",
-    "macro_f1": "macro F1",
-    "weighted_f1": "weighted F1",
-}
+PARTS = {"classes": classes, "time": over_time}  # by the kind of the task; each has a template of its module's name
+EXPORTED = "traces"  # folder of a run over time
 
 
-def write_report(run: Path) -> Path:
+def write_report(folder: str | Path) -> Path:
     """Write report.html, report.md and figures/*.png into a run directory, each atomically.
 
+    A run over time also gets traces/: each test recording's predictions as CSV and Praat TextGrid (`export_traces`).
+
     Args:
-        run: the run directory, with recipe.yaml, environment.json, scores.json and predictions.csv; of its folds what
-            there is.
+        folder: the run directory, with recipe.yaml, environment.json, scores.json and predictions.csv; of its folds
+            what there is.
 
     Returns:
         The path of report.html.
@@ -33,225 +30,28 @@ def write_report(run: Path) -> Path:
     Raises:
         CheckpointError: a file of the run is missing or not readable, by its name.
     """
-    content = read_run(run)
-    return write_pages(content.folder, "report", _facts(content), list(sections(content)))
-
-
-def summary_line(scores: Mapping[str, Any]) -> str:
-    """The result of a run in one line, from the content of scores.json.
-
-    Example:
-        >>> summary_line({
-        ...     "metrics": {"ua": 0.7123, "wa": 0.73}, "interval": {"ua": [0.651, 0.774]}, "n_folds": 8, "n_seeds": 1,
-        ...     "complete": True, "folds_done": "8/8", "synthetic": True, "leaks": [],
-        ...     "normalization": {"mode": "none", "transductive": False},
-        ...     "protocol": {"name": "loso", "speaker_independent": True},
-        ... })
-        'UA 0.712 [0.65, 0.77], WA 0.730, 8 folds, loso, speaker-independent, synthetic'
-    """
-    interval = scores["interval"]["ua"]
-    results = [
-        f"UA {scores['metrics']['ua']:.3f}" + (f" [{interval[0]:.2f}, {interval[1]:.2f}]" if interval else ""),
-        f"WA {scores['metrics']['wa']:.3f}",
+    run = read_run(folder)
+    part = PARTS[run.task.kind]
+    if run.task.kind == "time":
+        export_traces(run.predictions, run.folder / EXPORTED)
+    tag = " (synthetic speech)" if run.scores["synthetic"] else ""
+    drawn = [
+        Section(f"{section.title}{tag}", section.note, section.pictures)
+        for section in (*part.sections(run), *learning_curves(run))
     ]
-    return with_conditions(results, scores)
+    facts = {**common_facts(run), **part.facts(run)}
+    return write_pages(run.folder, "report", facts, drawn, template=part.__name__.rpartition(".")[2])
 
 
-def with_conditions(results: Sequence[str], scores: Mapping[str, Any]) -> str:
-    """Results in one line with what they were measured under, from the content of scores.json."""
-    protocol = scores["protocol"]
-    folds = f"{scores['n_folds']} fold{'s' * (scores['n_folds'] != 1)}"
-    if scores["n_seeds"] > 1:
-        folds += f" x {scores['n_seeds']} seeds"
-    result = [
-        *results,
-        folds if scores["complete"] else f"PARTIAL ({scores['folds_done']} folds)",
-        protocol["name"],
-        "speaker-independent" if protocol["speaker_independent"] else "SPEAKER-DEPENDENT",
-    ]
-    others = [stamp for stamp in stamps(scores) if not stamp.startswith(("PARTIAL", "SPEAKER-DEPENDENT"))]
-    n_first = len(scores["leaks"]) > 0
-    return ", ".join([*others[:n_first], *result, *others[n_first:]])
+def learning_curves(run: Run) -> Iterator[Section]:
+    """The numbers of history.csv by epoch, a section for each stage of training.
 
-
-def stamps(scores: Mapping[str, Any]) -> list[str]:
-    """Give the warnings a reader needs before the number, in a few words each, from the content of scores.json.
-
-    Example:
-        >>> stamps({
-        ...     "leaks": ["speaker"], "complete": False, "folds_done": "3/8", "synthetic": True,
-        ...     "protocol": {"speaker_independent": False}, "normalization": {"mode": "none", "transductive": False},
-        ... })
-        ['LEAK (speaker)', 'PARTIAL (3/8 folds)', 'SPEAKER-DEPENDENT', 'synthetic']
+    Raises:
+        CheckpointError: a history.csv is not one.
     """
-    found = [f"LEAK ({', '.join(scores['leaks'])})"] if scores["leaks"] else []
-    if not scores["complete"]:
-        found.append(f"PARTIAL ({scores['folds_done']} folds)")
-    if not scores["protocol"]["speaker_independent"]:
-        found.append("SPEAKER-DEPENDENT")
-    if alike := scores.get("alike_speakers"):  # runs of version 0.1 do not say
-        found.append(f"MAY BE THE SAME SPEAKER ({alike[0]}{'; ...' * (len(alike) > 1)})")
-    if scores["normalization"]["transductive"]:
-        found.append(f"TRANSDUCTIVE (normalised per {scores['normalization']['mode']})")
-    if scores.get("adaptation", "none") != "none":  # runs of version 0.1 do not say
-        found.append(f"TRANSDUCTIVE ({scores['adaptation']})")
-    return [*found, "synthetic"] if scores["synthetic"] else found
-
-
-def describe_sizes(sizes: Mapping[str, Any]) -> str:
-    """How much is trained on, kept as dev part and tested, in a few words, from `sizes` of scores.json.
-
-    Example:
-        >>> folds = [{"train": 9, "dev": 0, "test": 3}, {"train": 8, "dev": 0, "test": 4}]
-        >>> describe_sizes({"unit": "turns", "folds": folds[:1]})
-        'train 9, dev 0, test 3 turns'
-        >>> describe_sizes({"unit": "turns", "folds": folds})
-        'train 8-9, dev 0, test 3-4 turns in each of 2 folds'
-    """
-    folds = sizes["folds"]
-    parts = ", ".join(f"{part} {_range([fold[part] for fold in folds])}" for part in folds[0])
-    return f"{parts} {sizes['unit']}" + (f" in each of {len(folds)} folds" if len(folds) > 1 else "")
-
-
-def describe_heads(domains: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """How many values the domain heads tell apart, and which learn nothing of their own, from environment.json.
-
-    Example:
-        >>> describe_heads({"train": {"heads": {"gender": [2, 2], "speaker": [8, 9]}, "notes": ["gender is ..."]}})
-        ['heads for gender 2, speaker 8-9', 'gender is ...']
-        >>> describe_heads({"pretrain": {"heads": {"corpus": [3]}, "notes": []}})
-        ['heads of stage pretrain for corpus 3']
-    """
-    lines = []
-    for stage, found in domains.items():
-        sizes = ", ".join(f"{name} {_range(n)}" for name, n in found["heads"].items())
-        lines += [f"heads{'' if stage == 'train' else f' of stage {stage}'} for {sizes}", *found["notes"]]
-    return lines
-
-
-def _range(numbers: Sequence[int]) -> str:
-    low, high = min(numbers), max(numbers)
-    return f"{low}-{high}" if high > low else str(low)
-
-
-def _facts(run: Run) -> dict[str, Any]:
-    """Everything the templates show; numbers are formatted there."""
-    scores = run.scores
-    return {
-        **common_facts(run),
-        "summary": summary_line(scores),
-        "headline": _headline(run),
-        "material": _material(run),
-        "chance": 1 / len(scores["classes"]),
-        "classes": _classes(run),
-        "folds": folds_of(run),
-        "probes": read_probes(run),
-        "speakers": sorted(scores["per_speaker"].items(), key=lambda item: (item[1]["ua"], item[0])),
-    }
-
-
-def common_facts(run: Run) -> dict[str, Any]:
-    """Give the facts that the page of every run shows: what was run, on what, and how to run it again."""
-    environment = run.environment
-    command = environment["command"]
-    return {
-        "recipe": run.recipe,
-        "recipe_text": run.recipe_text,
-        "environment": environment,
-        "scores": run.scores,
-        "command": command if isinstance(command, str) else shlex.join(command),
-        "sizes": describe_sizes(run.scores["sizes"]) if "sizes" in run.scores else "",  # older runs do not say
-        "domains": describe_heads(environment.get("domains", {})),
-        "paper_differs": "; ".join(run.scores.get("paper_differs", [])),
-        "versions": {key: value for key, value in environment.items() if isinstance(value, str | int | float | None)
-                     and key not in ("command", "seconds", "synthetic", "adaptation")},
-    }  # fmt: skip
-
-
-def _headline(run: Run) -> list[dict[str, Any]]:
-    scores = run.scores
-    counts = [sum(row) for row in scores["confusion"]["matrix"]]
-    chance = {
-        "ua": (1 / len(counts), "1 / number of classes"),
-        "wa": (max(counts) / sum(counts), "the most frequent class"),
-    }
-    return [
-        {
-            "title": TITLES[name],
-            "ours": scores["metrics"][name],
-            "interval": scores["interval"][name],
-            "mean_over_folds": scores["mean_over_folds"][name],
-            "paper": _paper_result(run, name),
-            "chance": chance.get(name),
-        }
-        for name in TITLES
-    ]
-
-
-def _material(run: Run) -> list[str]:
-    """Describe what the tests of a run over dialogues read and lacked, a line each; a score means little without it."""
-    lines = []
-    if words := run.environment.get("transcripts"):
-        options = ", ".join(f"{name} {value}" for name, value in words["options"].items())
-        where = "in tests and in training" if words["used"] == "always" else "in tests; training read the corpus's own"
-        rate = words["word_error_rate"]
-        errors = "the corpus has no transcripts to count errors against"
-        if words["used"] == "missing":
-            where = f"in {words['n_filled']} of {words['n_missing']} turns without a text, in tests and in training"
-            errors = "the other turns' words are the corpus's own, so there are no errors to count"
-        if rate is not None:
-            errors = f"word error rate {rate:.3f} over {words['n_words']} words of the turns that are scored"
-        lines.append(f"Words: by {words['source']}{f' ({options})' if options else ''} {where}; {errors}.")
-    if withheld := run.recipe.get("withheld"):
-        lines.append(f"Withheld in tests: {', '.join(withheld)}; training had it.")
-    return lines
-
-
-def _paper_result(run: Run, metric: str) -> str:
-    """The published number, and where it was measured if not where this run was."""
-    paper = run.recipe["paper"]
-    return paper_text(paper, metric, run.scores["paper"].get(metric) is not None)  # decided by the run
-
-
-def paper_text(paper: Mapping[str, Any] | None, metric: str, is_comparable: bool) -> str:
-    """A number under a paper's `results`, with where it was measured if that is not where the run was."""
-    value = paper["results"].get(metric) if paper else None
-    if paper is None or value is None:
-        return "n/a"
-    if is_comparable:
-        return f"{value:.3f}"
-    return f"{value:.3f} on {', '.join(paper['corpora'])}, not comparable ({paper['task']}, {paper['protocol']})"
-
-
-def _classes(run: Run) -> list[dict[str, Any]]:
-    """For each class its utterances, recall, and the class it is most often mistaken for."""
-    names, matrix = run.scores["confusion"]["classes"], np.array(run.scores["confusion"]["matrix"])
-    counts = run.predictions.drop_duplicates("utterance")["truth"].value_counts()
-    mistakes = matrix - np.diag(np.diag(matrix))
-    rows = []
-    for k, name in enumerate(names):
-        n_mistaken, rival = mistakes[k].max(), names[mistakes[k].argmax()]
-        rows.append(
-            {
-                "name": name,
-                "n": int(counts.get(name, 0)),
-                "recall": run.scores["metrics"]["recall"][name],
-                "taken_for": f"{rival} ({n_mistaken / matrix[k].sum():.2f})" if n_mistaken else "",
-            }
-        )
-    return rows
-
-
-def folds_of(run: Run) -> list[dict[str, Any]]:
-    """The scores of each fold and the speakers of its test part, or its corpora where there are many speakers."""
-    tested = run.predictions[["seed", "fold", "corpus", "speaker"]].drop_duplicates()
-    named = tested.assign(name=speaker_names(tested))
-    folds = []
-    for scores in run.scores["per_fold"]:
-        rows = named[(named["seed"] == scores["seed"]) & (named["fold"] == scores["fold"])]
-        speakers = sorted(set(rows["name"]) - {""})
-        tested_on = ", ".join(speakers)
-        if len(speakers) not in range(1, 5):
-            tested_on = ", ".join(sorted(set(rows["corpus"]))) + (f" ({len(speakers)} speakers)" if speakers else "")
-        folds.append({**scores, "tested_on": tested_on})
-    return folds
+    for stage, history in read_histories(run).items():
+        name, of_stage = (f"curves-{stage.replace('/', '-')}", f" of {stage}") if stage else ("curves", "")
+        n_parts, n_epochs = history["part"].nunique(), history["epoch"].max()
+        alt = f"Loss and scores over {n_epochs} epochs; thin lines: {n_parts} trainings, thick lines: their mean"
+        note = "Thin lines: one training each (seed and fold); thick lines: their mean."
+        yield Section(f"Learning curves{of_stage}", note, [Picture(name, alt, partial(draw_curves, history))])

@@ -9,7 +9,7 @@ import pandas as pd
 
 from affectra.reports.figures import N_NAMED, draw_points
 from affectra.reports.pages import Picture, Section
-from affectra.tasks.evaluation import speaker_names
+from affectra.tasks.tables import speaker_names
 
 MIN_POINTS = 24  # fewer make no picture of a space
 MAX_POINTS = 1500  # more take minutes and hide each other

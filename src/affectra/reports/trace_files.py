@@ -11,7 +11,7 @@ import pandas as pd
 
 from affectra.files import write_text
 from affectra.reports.textgrid import Interval, tiers_text
-from affectra.tasks.continuous_predictions import PREDICTED, TRUTH, dimensions_of
+from affectra.tasks.tables import PREDICTED, TRUTH, dimensions_of
 
 INTERVAL_S = 1.0  # ours: a number that can be read at the usual zoom; the CSV has every frame
 Array = npt.NDArray[np.floating]
@@ -23,14 +23,11 @@ def export_traces(predictions: pd.DataFrame, folder: str | Path) -> list[Path]:
     In names of recordings what cannot stand in a file's name, such as a slash, is written as %2F.
 
     Args:
-        predictions: as `continuous_predictions.read_frames` gives them.
+        predictions: a table of predictions over time, see `affectra.tasks.tables`.
         folder: made where it is missing.
 
     Returns:
         The paths of the files.
-
-    Raises:
-        CheckpointError: a column is missing.
     """
     dimensions = dimensions_of(predictions)
     numbers = [prefix + name for name in dimensions for prefix in (PREDICTED, TRUTH)]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from affectra.corpora.synthetic import render
 from affectra.predict.model import as_row, load
-from affectra.reports.report import summary_line
+from affectra.reports.facts import summary_line
 from affectra.runs.plan import outline, plan_run
 from affectra.runs.run import execute
 

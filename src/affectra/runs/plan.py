@@ -15,7 +15,7 @@ from affectra.errors import ConfigError, CorpusError, ProtocolError
 from affectra.recipes.config import RecipeDocument, load_recipe
 from affectra.recipes.recipe import AnyRecipe, Recipe
 from affectra.registry import unknown_name
-from affectra.reports.report import describe_sizes
+from affectra.reports.facts import describe_sizes
 from affectra.runs.units import UNITS
 from affectra.runs.units.plan_types import Data, Plan
 from affectra.runs.units.utterances import label_pretraining

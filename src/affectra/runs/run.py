@@ -1,7 +1,7 @@
 """A run: recipe + corpora -> folds -> features -> training -> predictions -> scores -> report, in one directory."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from affectra.files import read_json, write_json
 from affectra.recipes.config import load_recipe, write_recipe
 from affectra.recipes.domains import primary_language
 from affectra.recipes.recipe import AnyRecipe
+from affectra.reports.report import write_report
 from affectra.runs.environment import describe_corpora, describe_environment
 from affectra.runs.grid import run_jobs
 from affectra.runs.plan import label_notes, plan_run, refuse_leaks
@@ -27,6 +28,8 @@ from affectra.splits.leakage.by_ear.fingerprint import fingerprint_corpora
 from affectra.splits.leakage.findings import Audit
 from affectra.splits.protocols.folds import Fold
 from affectra.splits.protocols.named import stated_options
+from affectra.tasks.evaluation import Conditions, evaluate, task_of_scores
+from affectra.tasks.tables import read_predictions, write_predictions
 
 LOCK = ".lock"
 
@@ -84,6 +87,7 @@ def execute(
         "labels": {
             "task": plan.recipe.task,
             "classes": list(labelled.classes),
+            **({} if labelled.classes else {"dimensions": list(labelled.task.outputs)}),
             "notes": notes,
             "dropped": dict(labelled.dropped),
             "excluded": dict(labelled.excluded),
@@ -106,6 +110,7 @@ def execute(
         run_jobs([job for job in work.first if not job.is_done], n_processes, lambda _: say("pretraining done"))
         scores = _run_folds(plan, work.folds, n_processes, say)
         unit.finish(plan, scores, say)
+        write_report(plan.folder)
     return scores
 
 
@@ -127,7 +132,7 @@ def _alone_in(folder: Path) -> Iterator[None]:
 def _run_folds(plan: Plan, jobs: Sequence[FoldLike], n_processes: int, say: Callable[[str], None]) -> dict[str, Any]:
     """Do the folds that are not done yet; scores and the time spent are brought up to date after each."""
     waiting = [job for job in jobs if not job.is_done]
-    n_done = len(jobs) - len(waiting)
+    n_done, task = len(jobs) - len(waiting), plan.data.labelled.task
     if n_done:
         say(f"{n_done} of {len(jobs)} folds are done already")
     scores = collect(plan.folder) if n_done else {}
@@ -143,18 +148,12 @@ def _run_folds(plan: Plan, jobs: Sequence[FoldLike], n_processes: int, say: Call
         write_json(plan.folder / "environment.json", environment)
         left = seconds / (n_done - len(jobs) + len(waiting)) * (len(jobs) - n_done)
         say(
-            f"seed {job.seed} fold {job.fold} done ({n_done}/{len(jobs)}); {UNITS[plan.recipe.unit].so_far(scores)}; "
+            f"seed {job.seed} fold {job.fold} done ({n_done}/{len(jobs)}); so far {task.results(scores)[0]}; "
             f"{seconds / 60:.1f} min, about {left / 60:.1f} left"
         )
 
     run_jobs(waiting, n_processes, on_done)
     return scores
-
-
-def result_line(plan: Plan, scores: Mapping[str, Any]) -> str:
-    """The result of a run in one line."""
-    line: str = UNITS[plan.recipe.unit].summary_line(scores)
-    return line
 
 
 def claim(plan: Plan, resume: bool) -> None:
@@ -268,11 +267,9 @@ def collect(folder: str | Path) -> dict[str, Any]:
         for k in range(n_folds)
     ]
     differs = _differs(recipe, environment)
-    scores: dict[str, Any] = UNITS[recipe.unit].score(
-        [path for path in done if path.is_file()],
-        folder / "predictions.csv",
-        environment,
-        task=recipe.task,
+    labels = {"dimensions": getattr(recipe, "dimensions", []), **environment["labels"]}  # version 0.1 has classes alone
+    task = task_of_scores({**labels, "task": recipe.task}, str(folder / "environment.json"))
+    conditions = Conditions(
         protocol={k: environment["protocol"][k] for k in ("name", "version", "hash", "speaker_independent")},
         n_folds=n_folds,
         n_seeds=recipe.seeds,
@@ -282,6 +279,9 @@ def collect(folder: str | Path) -> dict[str, Any]:
         leaks=environment["audit"]["leaks"],
         adaptation=environment["adaptation"],
     )
+    predictions = pd.concat([read_predictions(path) for path in done if path.is_file()], ignore_index=True)
+    scores = evaluate(predictions, task, conditions)
+    write_predictions(predictions, folder / "predictions.csv")
     scores["alike_speakers"] = environment["audit"].get("alike_speakers", [])  # version 0.1 did not look for them
     scores["paper_differs"] = differs
     if "sizes" in environment:  # an older run's does not say

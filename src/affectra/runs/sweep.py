@@ -7,9 +7,10 @@ from typing import Any
 from affectra.errors import AffectraError, ConfigError
 from affectra.recipes.config import load_recipe
 from affectra.recipes.recipe import AnyRecipe, Recipe
+from affectra.reports.facts import summary_line
 from affectra.reports.overview import write_overview
 from affectra.runs.plan import outline, plan_run
-from affectra.runs.run import claim, execute, result_line
+from affectra.runs.run import claim, execute
 from affectra.runs.units.plan_types import Plan
 
 SHARED = ".stages"  # what variants have alike is trained once
@@ -91,6 +92,6 @@ def execute_variants(
     results = {}
     for name, plan in plans.items():
         say(f"variant {name}")
-        results[name] = result_line(plan, execute(plan, resume=resume, n_processes=n_processes, say=say))
+        results[name] = summary_line(execute(plan, resume=resume, n_processes=n_processes, say=say))
     folders = [plan.folder for plan in plans.values()]
     return {**results, "overview": str(write_overview(folders, folders[0].parent))}

@@ -1,236 +1,238 @@
 """From a table of predictions to scores.json: each number can be recomputed from predictions.csv alone."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from affectra.errors import CheckpointError
-from affectra.files import atomic_path
-from affectra.metrics import confusion_metrics, confusion_recall
-from affectra.registry import unknown_name
-from affectra.tasks.statistics import grouped_confusion, speaker_bootstrap
+from affectra.metrics import mean_of_defined
+from affectra.tasks.classes import Classes
+from affectra.tasks.dimensions import Dimensions
+from affectra.tasks.statistics import LEVEL, MIN_SPEAKERS, N_RESAMPLES, Interval, draw_groups, percentiles
+from affectra.tasks.tables import speaker_names
+from affectra.tasks.task import Array, Task, added, by_seed
 
-COLUMNS = ("utterance", "corpus", "speaker", "seed", "fold", "truth", "predicted")  # then score_<class>...
-NUMBERS = ("seed", "fold")
-METRICS = ("wa", "ua", "macro_f1", "weighted_f1")
-LEVEL = 0.95
+SPEAKER = ("corpus", "speaker")
+METHOD = "bootstrap over speakers"
 
 
-def evaluate(
-    predictions: pd.DataFrame,
-    classes: Sequence[str],
-    *,
-    task: str,
-    protocol: Mapping[str, Any],
-    n_folds: int,
-    n_seeds: int,
-    paper: Mapping[str, Any] | None,
-    synthetic: bool,
-    normalization: Mapping[str, Any],
-    leaks: Sequence[str],
-    adaptation: str = "none",
-) -> dict[str, Any]:
-    """The content of scores.json.
+@dataclass(frozen=True)
+class Conditions:
+    """What a run was scored under, as its scores.json says it.
 
-    Each metric is computed for each seed on the utterances of all its folds together and then averaged over seeds;
-    `mean_over_folds` averages over folds first. All are fractions. A class that a group of utterances lacks has the
-    recall None there and does not count in the group's UA.
-
-    Args:
-        predictions: one row per test utterance and seed, see `check_predictions`.
-        classes: the classes of the task, in the order to show them.
-        task: the task's name.
+    Attributes:
         protocol: name, version, hash and speaker_independent.
         n_folds: folds of the protocol, done or not.
         n_seeds: seeds of the recipe, done or not.
-        paper: the recipe's published result, its metrics under `results`, if it has one.
+        paper: the recipe's published result, its scores under `results`, if it has one.
         synthetic: whether speech in the test parts is synthetic.
         normalization: "mode", and "transductive": whether it used unlabelled test utterances together.
         leaks: kinds of leakage that the audit found and the run was allowed.
-        adaptation: "unlabelled test audio" where training heard test utterances without their labels, else "none".
+        adaptation: "unlabelled test audio" where training used test audio without its labels, else "none".
+    """
+
+    protocol: Mapping[str, Any]
+    n_folds: int
+    n_seeds: int
+    paper: Mapping[str, Any] | None
+    synthetic: bool
+    normalization: Mapping[str, Any]
+    leaks: Sequence[str]
+    adaptation: str = "none"
+
+
+def task_of_scores(scores: Mapping[str, Any], source: str) -> Task:
+    """The task of a run, from the content of its scores.json.
+
+    Raises:
+        CheckpointError: it is not that of a run.
+    """
+    try:
+        if scores.get("dimensions"):
+            return Dimensions(scores["task"], tuple(scores["dimensions"]))
+        return Classes(scores["task"], tuple(scores["classes"]))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{source}: not the scores of a run; --resume writes them anew") from error
+
+
+def evaluate(predictions: pd.DataFrame, task: Task, conditions: Conditions) -> dict[str, Any]:
+    """The content of scores.json.
+
+    Each metric is computed for each seed on the rows of all its folds together and then averaged over seeds;
+    `mean_over_folds` averages over folds first. A class or dimension of which a group of rows has no truth has no score
+    there (None) and does not count in the group's mean.
+
+    Args:
+        predictions: the answers to all test parts, see `tables`.
+        task: what they are and how they are scored.
+        conditions: what they were measured under.
 
     Raises:
         CheckpointError: the predictions are not valid.
     """
-    check_predictions(predictions, classes)
-    by_seed = _scored(predictions, classes, ["seed"])
-    by_fold = _scored(predictions, classes, ["seed", "fold"])
-    n_done, n_planned = len(by_fold), n_folds * n_seeds
+    task.check(predictions)
+    groups, sums = task.sums(predictions, ["seed", "fold", *SPEAKER])
+    seeds, of_seeds = added(groups, sums, ["seed"])
+    folds, of_folds = added(groups, sums, ["seed", "fold"])
+    n_done, n_planned = len(folds), conditions.n_folds * conditions.n_seeds
     if n_done > n_planned:
         raise CheckpointError(f"predictions: {n_done} folds over all seeds, expected {n_planned} or fewer")
-    means = by_fold.groupby("seed")[list(METRICS)].mean().mean()
+    n_of_fold = predictions.groupby(["seed", "fold"])["utterance"].nunique().to_numpy()
+    metrics = _over_seeds(task.metrics(of_seeds))
+    per_seed, per_fold = (_each(task, task.metrics(part)) for part in (of_seeds, of_folds))
     return {
-        "protocol": dict(protocol),
-        "task": task,
-        "classes": list(classes),
+        "protocol": dict(conditions.protocol),
+        "task": task.name,
+        **task.facts(predictions),
         "n_utterances": int(predictions["utterance"].nunique()),
         "n_speakers": _n_speakers(predictions),
-        "n_folds": n_folds,
-        "n_seeds": n_seeds,
-        "synthetic": synthetic,
-        "normalization": dict(normalization),
-        "leaks": list(leaks),
-        "adaptation": adaptation,
+        "n_folds": conditions.n_folds,
+        "n_seeds": conditions.n_seeds,
+        "synthetic": conditions.synthetic,
+        "normalization": dict(conditions.normalization),
+        "leaks": list(conditions.leaks),
+        "adaptation": conditions.adaptation,
         "complete": n_done == n_planned,
         "folds_done": f"{n_done}/{n_planned}",
-        "metrics": {**_entry(by_seed.mean(), classes), "ccc": {}},
-        "mean_over_folds": {name: float(means[name]) for name in METRICS},
-        "interval": _interval(predictions, classes),
-        "paper": {"wa": None, "ua": None, **(paper["results"] if paper else {})},
-        "confusion": {
-            "classes": list(classes),
-            "matrix": grouped_confusion(predictions, classes, ["seed"])[1].sum(axis=0).tolist(),
+        "metrics": {"ccc": {}, **_entry(task, metrics)},
+        "mean_over_folds": _entry(task, _over_folds(folds, task.metrics(of_folds)), task.fold_scores),
+        "interval": _interval(task, groups, sums),
+        "paper": task.paper_scores(conditions.paper["results"] if conditions.paper else {}),
+        "per_corpus": {
+            str(corpus): {
+                "n": int(rows["utterance"].nunique()),
+                "n_speakers": _n_speakers(rows),
+                **_entry(task, _over_seeds(task.metrics(added(part, of_part, ["seed"])[1]))),
+                "interval": _interval(task, part, of_part),
+            }
+            for corpus, rows in predictions.groupby("corpus")
+            for part, of_part in [_selected(groups, sums, groups["corpus"] == corpus)]
         },
-        "per_corpus": _per_corpus(predictions, classes),
-        "per_seed": [{"seed": int(row["seed"]), **_entry(row, classes)} for _, row in by_seed.iterrows()],
+        "per_seed": [{"seed": int(seed), **entry} for seed, entry in zip(seeds["seed"], per_seed, strict=True)],
         "per_fold": [
-            {"seed": int(row["seed"]), "fold": int(row["fold"]), "n": int(row["n"]), **_entry(row, classes)}
-            for _, row in by_fold.iterrows()
+            {"seed": int(seed), "fold": int(fold), "n": int(n), **entry}
+            for seed, fold, n, entry in zip(folds["seed"], folds["fold"], n_of_fold, per_fold, strict=True)
         ],
-        "per_speaker": _per_speaker(predictions, classes),
+        "per_speaker": _per_speaker(task, predictions, groups, sums),
     }
 
 
-def speaker_names(predictions: pd.DataFrame) -> pd.Series:
-    """The name of each row's speaker: the speaker, or corpus/speaker where there are several corpora; "" if unknown."""
-    if predictions["corpus"].nunique() <= 1:
-        return predictions["speaker"]
-    names = predictions["corpus"] + "/" + predictions["speaker"]
-    return names.where(predictions["speaker"] != "", "")
+def speaker_bootstrap(
+    predictions: pd.DataFrame, task: Task, n_resamples: int = N_RESAMPLES, level: float = LEVEL, seed: int = 0
+) -> dict[str, Any]:
+    """Percentile intervals when speakers are drawn anew (cluster bootstrap, Efron & Tibshirani 1993).
 
+    Each resample draws as many speakers as there are, with replacement, and takes all rows of each one drawn; the
+    metrics are pooled over folds and averaged over seeds, like the point estimates. A class that a resample lacks does
+    not count in its UA, as in `unweighted_average_recall`. The interval tells of other speakers from the same
+    population, not of another training; with few speakers it is too narrow rather than too wide.
 
-def check_predictions(predictions: pd.DataFrame, classes: Sequence[str]) -> None:
-    """Raise unless a table can be evaluated.
+    Args:
+        predictions: table with the columns corpus, speaker and seed, and those of the task's answers.
+        task: what the answers are.
+        n_resamples: number of resamples.
+        level: probability that the interval is to cover.
+        seed: seed of the resampling; the order of the rows does not matter.
 
-    It needs the columns utterance, corpus, speaker ("" if unknown), seed, fold, truth and predicted, no empty cell,
-    and each utterance once per seed. Columns score_<class>, where there are any, must be there for each class.
+    Returns:
+        Metric -> [low, high], or output -> [low, high] for a metric of each output; None where there are fewer than
+        three speakers or a speaker who is unknown ("").
 
-    Raises:
-        CheckpointError: naming the row (as numbered in the CSV file) and what is wrong with it.
+    Example:
+        >>> speakers = ["a", "b", "c", "d"]
+        >>> rows = [(s, "anger", "anger" if s < "c" else "fear") for s in speakers]
+        >>> table = pd.DataFrame(rows, columns=["speaker", "truth", "predicted"]).assign(corpus="x", seed=0)
+        >>> speaker_bootstrap(table, Classes("emotion", ("anger", "fear")))["ua"]
+        [0.0, 1.0]
     """
-    _check_columns(predictions, "predictions")
-    if predictions.empty:
-        raise CheckpointError("predictions: no rows; expected one for each test utterance and seed")
-    for column in COLUMNS:
-        empty = np.flatnonzero(predictions[column].isna())
-        if len(empty):
-            raise CheckpointError(f"predictions: row {empty[0] + 2}: {column} is empty")
-    for column in ("truth", "predicted"):
-        strange = np.flatnonzero(~predictions[column].isin(list(classes)))
-        if len(strange):
-            value = str(predictions[column].iloc[strange[0]])
-            raise CheckpointError(
-                f"predictions: row {strange[0] + 2}: {column}: " + unknown_name("class", value, classes)
-            )
-    doubled = np.flatnonzero(predictions.duplicated(["seed", "utterance"]))
-    if len(doubled):
-        row = predictions.iloc[doubled[0]]
-        raise CheckpointError(
-            f"predictions: row {doubled[0] + 2}: the utterance {row['utterance']!r} stands there twice for seed "
-            f"{row['seed']}; each is tested once per seed"
+    return _bootstrap(task, *task.sums(predictions, ["seed", *SPEAKER]), n_resamples, level, seed)
+
+
+def _bootstrap(
+    task: Task, groups: pd.DataFrame, sums: Array, n_resamples: int = N_RESAMPLES, level: float = LEVEL, seed: int = 0
+) -> dict[str, Any]:
+    """Intervals of `task.interval_scores` from the sums of speakers, in the shape of `_entry`."""
+    arranged = by_seed(groups, sums, SPEAKER)  # (seed, speaker, ...)
+    is_possible = arranged.shape[1] >= MIN_SPEAKERS and (groups["speaker"] != "").all()
+    draws = draw_groups(arranged.shape[1], n_resamples if is_possible else 1, seed).astype(float)
+    resampled = np.einsum("rg,sg...->sr...", draws, arranged, optimize=True)
+    found = _over_seeds(task.metrics(resampled))  # of a partial run a seed may have no utterance in a resample
+
+    def interval(bounds: Array) -> Interval:
+        return None if not is_possible or np.isnan(bounds[0]) else [float(value) for value in bounds]
+
+    intervals: dict[str, Any] = {}
+    for name in task.interval_scores:
+        bounds = percentiles(found[name], level)
+        if bounds.ndim == 1:
+            intervals[name] = interval(bounds)
+        else:
+            intervals[name] = {output: interval(of) for output, of in zip(task.outputs, bounds, strict=True)}
+    return intervals
+
+
+def _interval(task: Task, groups: pd.DataFrame, sums: Array) -> dict[str, Any]:
+    return {**_bootstrap(task, groups, sums), "method": METHOD, "level": LEVEL}
+
+
+def _selected(groups: pd.DataFrame, sums: Array, rows: pd.Series) -> tuple[pd.DataFrame, Array]:
+    return groups[rows].reset_index(drop=True), sums[rows.to_numpy()]
+
+
+def _over_seeds(metrics: Mapping[str, Array]) -> dict[str, Array]:
+    """The mean of each metric over the first axis, of those that are defined."""
+    return {name: mean_of_defined(np.moveaxis(values, 0, -1)) for name, values in metrics.items()}
+
+
+def _over_folds(folds: pd.DataFrame, metrics: Mapping[str, Array]) -> dict[str, Array]:
+    """The mean of each metric over the folds of a seed, then over seeds."""
+    places = [rows.index.to_numpy() for _, rows in folds.groupby("seed")]
+    of_seeds = [_over_seeds({name: values[place] for name, values in metrics.items()}) for place in places]
+    return _over_seeds({name: np.stack([one[name] for one in of_seeds]) for name in metrics})
+
+
+def _entry(task: Task, metrics: Mapping[str, Array], names: Sequence[str] | None = None) -> dict[str, Any]:
+    """The metrics of one group, (output,) or () each, as JSON values."""
+    entry: dict[str, Any] = {}
+    for name in metrics if names is None else names:
+        values = np.asarray(metrics[name])
+        entry[name] = (
+            {output: _value(value) for output, value in zip(task.outputs, values, strict=True)}
+            if values.ndim
+            else _value(values)
         )
-    scores = [column for column in map(str, predictions) if column.startswith("score_")]
-    expected = [f"score_{name}" for name in classes]
-    if scores and sorted(scores) != sorted(expected):
-        raise CheckpointError(f"predictions: score columns {', '.join(scores)}; expected {', '.join(expected)}")
+    return entry
 
 
-def write_predictions(predictions: pd.DataFrame, path: str | Path) -> None:
-    """Write predictions as CSV, atomically; the same rows give the same bytes.
-
-    Numbers are written with all their digits, so that reading them back gives them exactly.
-
-    Raises:
-        CheckpointError: a column is missing.
-    """
-    _check_columns(predictions, str(path))
-    others = [column for column in predictions if column not in COLUMNS]
-    table = predictions[[*COLUMNS, *others]]
-    table = table.astype({column: "float64" for column in others if table[column].dtype == np.float32})
-    with atomic_path(path) as temporary:
-        table.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8", na_rep="nan")
+def _each(task: Task, metrics: Mapping[str, Array]) -> list[dict[str, Any]]:
+    """The metrics of groups, (group, output) or (group,) each, an entry a group."""
+    n_groups = len(next(iter(metrics.values())))
+    return [_entry(task, {name: values[k] for name, values in metrics.items()}) for k in range(n_groups)]
 
 
-def read_predictions(path: str | Path) -> pd.DataFrame:
-    """Read predictions as `write_predictions` writes them; ids such as 007 and NA stay text.
-
-    Raises:
-        CheckpointError: no such file, a column is missing, or a number is not one.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise CheckpointError(f"{path}: no such file; `affectra run` writes it")
-    try:
-        predictions = pd.read_csv(path, dtype=str, na_filter=False)
-        for column in predictions:
-            if column not in COLUMNS:  # by Python's float, exact in every version of pandas
-                predictions[column] = np.array([float(text) for text in predictions[column]])
-            elif column in NUMBERS:
-                predictions[column] = np.array([int(text) for text in predictions[column]])
-    except ValueError as error:  # pandas' parser errors and undecodable bytes are ValueErrors
-        raise CheckpointError(f"{path}: not a readable table: {str(error).splitlines()[0]}") from error
-    _check_columns(predictions, str(path))
-    return predictions
-
-
-def _check_columns(predictions: pd.DataFrame, source: str) -> None:
-    missing = [column for column in COLUMNS if column not in predictions]
-    if missing:
-        raise CheckpointError(f"{source}: column(s) missing: {', '.join(missing)}; expected {', '.join(COLUMNS)}")
-
-
-def _scored(predictions: pd.DataFrame, classes: Sequence[str], by: list[str]) -> pd.DataFrame:
-    """A row per group: the columns `by`, its number of rows `n`, `METRICS`, and recall_<class> or NaN."""
-    groups, matrices = grouped_confusion(predictions, classes, by)
-    recall = pd.DataFrame(confusion_recall(matrices), columns=[f"recall_{name}" for name in classes])
-    return pd.concat([groups.assign(n=matrices.sum(axis=(1, 2)), **confusion_metrics(matrices)), recall], axis=1)
-
-
-def _entry(row: pd.Series, classes: Sequence[str]) -> dict[str, Any]:
-    """The metrics of a row of `_scored` as JSON values."""
-    recall = {name: float(row[f"recall_{name}"]) for name in classes}
-    return {
-        **{name: float(row[name]) for name in METRICS},
-        "recall": {name: None if np.isnan(value) else value for name, value in recall.items()},
-    }
+def _value(value: Any) -> float | None:
+    return None if np.isnan(value) else float(value)
 
 
 def _n_speakers(predictions: pd.DataFrame) -> int:
     known = predictions[predictions["speaker"] != ""]
-    return len(known[["corpus", "speaker"]].drop_duplicates())
+    return len(known[list(SPEAKER)].drop_duplicates())
 
 
-def _interval(predictions: pd.DataFrame, classes: Sequence[str]) -> dict[str, Any]:
-    intervals = speaker_bootstrap(predictions, classes, level=LEVEL)
-    return {**intervals, "method": "bootstrap over speakers", "level": LEVEL}
-
-
-def _per_corpus(predictions: pd.DataFrame, classes: Sequence[str]) -> dict[str, Any]:
-    """Corpus -> n, n_speakers, its metrics and their interval."""
-    return {
-        corpus: {
-            "n": int(rows["utterance"].nunique()),
-            "n_speakers": _n_speakers(rows),
-            **_entry(_scored(rows, classes, ["seed"]).mean(), classes),
-            "interval": _interval(rows, classes),
-        }
-        for corpus, rows in ((str(name), group) for name, group in predictions.groupby("corpus"))
-    }
-
-
-def _per_speaker(predictions: pd.DataFrame, classes: Sequence[str]) -> dict[str, Any]:
-    """Speaker -> n, wa, ua, recall; utterances of unknown speakers are nobody's."""
-    named = predictions.assign(speaker=speaker_names(predictions))
-    named = named[named["speaker"] != ""]
-    if named.empty:
+def _per_speaker(task: Task, predictions: pd.DataFrame, groups: pd.DataFrame, sums: Array) -> dict[str, Any]:
+    """Speaker -> n and the metrics of its rows; rows of unknown speakers are left out."""
+    n_of = predictions.groupby(speaker_names(predictions))["utterance"].nunique()
+    groups = groups.assign(name=speaker_names(groups))
+    known, of_known = _selected(groups, sums, groups["name"] != "")
+    if known.empty:
         return {}
-    scored = _scored(named, classes, ["speaker", "seed"]).groupby("speaker").mean()
-    scored["n"] = named.groupby("speaker")["utterance"].nunique()
+    rows, of_rows = added(known, of_known, ["name", "seed"])
+    metrics = task.metrics(of_rows)
     entries = {}
-    for speaker, row in scored.iterrows():
-        entry = _entry(row, classes)
-        entries[str(speaker)] = {"n": int(row["n"]), **{name: entry[name] for name in ("wa", "ua", "recall")}}
+    for name, own in rows.groupby("name"):
+        mean = _over_seeds({key: values[own.index] for key, values in metrics.items()})
+        entries[str(name)] = {"n": int(n_of[name]), **_entry(task, mean, task.speaker_scores)}
     return entries

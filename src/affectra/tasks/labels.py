@@ -9,6 +9,8 @@ import pandas as pd
 
 from affectra.errors import CorpusError
 from affectra.registry import unknown_name
+from affectra.tasks.classes import Classes
+from affectra.tasks.task import Task
 
 # Gao et al. 2022, table 1; calm, amusement and sleepiness are ours, the papers' corpora lack them or leave them out.
 NEGATIVE = ("anger", "boredom", "disgust", "fear", "sadness")
@@ -21,8 +23,8 @@ SENTIMENTS = {-1.0: "negative", 0.0: "neutral", 1.0: "positive"}  # how the read
 
 
 @dataclass(frozen=True)
-class Task:
-    """A classification task.
+class LabelMap:
+    """How the labels of a manifest become the classes of a task.
 
     Attributes:
         name: the name used on the command line.
@@ -79,45 +81,45 @@ def _quadrants() -> dict[str, str]:
 EMOTION4 = {word: word for word in ("anger", "happiness", "neutral", "sadness")}
 
 TASKS = {
-    task.name: task
-    for task in (
-        Task("emotion", "every emotion word of the corpora is a class", _every_word),
-        Task("common", "the emotion words that every corpus of the run has", _common_words),
-        Task(
+    labels.name: labels
+    for labels in (
+        LabelMap("emotion", "every emotion word of the corpora is a class", _every_word),
+        LabelMap("common", "the emotion words that every corpus of the run has", _common_words),
+        LabelMap(
             "emotion4",
             "anger, happiness (with excitement), neutral, sadness",
             _by_word({**EMOTION4, "excitement": "happiness"}),
         ),
-        Task("emotion4-strict", "anger, happiness (without excitement), neutral, sadness", _by_word(EMOTION4)),
-        Task(
+        LabelMap("emotion4-strict", "anger, happiness (without excitement), neutral, sadness", _by_word(EMOTION4)),
+        LabelMap(
             "emotion6",
             "IEMOCAP's six of conversation: anger, excitement, frustration, happiness, neutral, sadness",
             _same("anger", "excitement", "frustration", "happiness", "neutral", "sadness"),
         ),
-        Task(
+        LabelMap(
             "emotion7",
             "the seven of MELD, SAVEE and TESS: anger, disgust, fear, happiness, neutral, sadness, surprise",
             _same("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise"),
         ),
-        Task(
+        LabelMap(
             "arousal",
             "low or high arousal by emotion word (Gao 2022)",
             _by_word(dict.fromkeys(LOW, "low") | dict.fromkeys(HIGH, "high")),
             unused=("arousal",),
         ),
-        Task(
+        LabelMap(
             "valence",
             "negative or positive valence by emotion word (Gao 2022)",
             _by_word(dict.fromkeys(NEGATIVE, "negative") | dict.fromkeys(POSITIVE, "positive")),
             unused=("valence",),
         ),
-        Task(
+        LabelMap(
             "quadrant",
             "four quadrants of arousal and valence by emotion word (Gao 2021)",
             _by_word(_quadrants()),
             unused=("arousal", "valence"),
         ),
-        Task("sentiment", "negative, neutral or positive, as MELD labels it", _by_sentiment),
+        LabelMap("sentiment", "negative, neutral or positive, as MELD labels it", _by_sentiment),
     )
 }
 
@@ -151,18 +153,23 @@ class LabelledUtterances:
     """Utterances of a task.
 
     Attributes:
-        manifest: rows that have a class, with it in the added column `target`.
-        classes: the classes in alphabetical order; scores and confusion matrices follow it.
+        manifest: rows that have a label, with it in the added column `target`.
+        task: what is learnt and how it is scored; its outputs are the classes in alphabetical order, or dimensions.
         dropped: how many utterances each left-out emotion word had.
         excluded: how many utterances were not selected at all, by "column value".
         notes: what to know of where the classes come from, a line each.
     """
 
     manifest: pd.DataFrame
-    classes: tuple[str, ...]
+    task: Task
     dropped: Mapping[str, int]
     excluded: Mapping[str, int]
     notes: tuple[str, ...] = ()
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes; none where dimensions are learnt."""
+        return self.task.outputs if self.task.kind == "classes" else ()
 
 
 BINARY = {"arousal": "high", "valence": "positive"}  # auxiliary task -> the class whose probability its head gives
@@ -219,7 +226,8 @@ def map_labels(
             f"({', '.join(sorted(set(words))) or 'none'}) give {len(present)}"
         )
     dropped = {str(word): int(n) for word, n in counts.items()}
-    return LabelledUtterances(labelled, present, dropped, excluded, _notes([task, *auxiliary], rated, len(selected)))
+    notes = _notes([task, *auxiliary], rated, len(selected))
+    return LabelledUtterances(labelled, Classes(task, present), dropped, excluded, notes)
 
 
 def _count_ratings(manifest: pd.DataFrame) -> dict[str, int]:

@@ -17,8 +17,8 @@ from affectra.features.label_frames import LabelFrames
 from affectra.features.normalization import Normalization
 from affectra.features.specification import OVER_TIME
 from affectra.files import atomic_path, read_json, write_json
-from affectra.models.frame.continuous import CONTINUOUS_MODELS, ContinuousOutput
 from affectra.models.frame.recurrence import State
+from affectra.models.frame.registry import CONTINUOUS_MODELS, ContinuousOutput
 from affectra.models.frame.semantic_paralinguistic import SemanticParalinguistic
 
 FORMAT = 1

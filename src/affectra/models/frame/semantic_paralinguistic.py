@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from affectra.errors import ConfigError
-from affectra.models.frame.continuous import ContinuousOutput
 from affectra.models.frame.recurrence import RecurrenceKind, State, recurrence
+from affectra.models.frame.registry import ContinuousOutput
 from affectra.models.frame.waveform_cnn import CnnCompat, WaveformCnn
 from affectra.models.utterance.attention_fusion import AttentionFusion, HierarchicalFusion, StreamOrder
 

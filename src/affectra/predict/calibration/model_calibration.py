@@ -11,7 +11,7 @@ from affectra.evaluation.reliability import curve_of, reliability_table
 from affectra.files import read_json
 from affectra.predict.calibration import nested_calibration, with_distances, write_calibration
 from affectra.recipes.config import load_recipe
-from affectra.tasks.evaluation import read_predictions
+from affectra.tasks.tables import read_predictions
 
 COLUMNS = {
     "n": "utterances", "ua": "UA", "ece": "ECE", "brier": "Brier", "aurc": "AURC", "entropy": "entropy of answers",

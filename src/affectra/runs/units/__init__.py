@@ -1,12 +1,6 @@
-"""Units that a run learns over: utterances, dialogues, or time; each a module with the same functions.
+"""Units that a run learns over: utterances, dialogues, or frames; each a module with the functions of `Unit`."""
 
-`check(recipe)`, `label(corpora, recipe)`, `check_fit(plan)`, `outline(plan, n_processes)`,
-`prepare(plan, threads, say)`, `facts(plan)`, `score(folds, out, environment, **facts)`,
-`summary_line(scores)`, `so_far(scores)`, `finish(plan, scores, say)`.
-"""
+from affectra.runs.units import dialogues, frames, utterances
+from affectra.runs.units.plan_types import Unit
 
-from typing import Any
-
-from affectra.runs.units import continuous, dialogues, utterances
-
-UNITS: dict[str, Any] = {"utterance": utterances, "dialogue": dialogues, "time": continuous}
+UNITS: dict[str, Unit] = {"utterance": utterances, "dialogue": dialogues, "time": frames}

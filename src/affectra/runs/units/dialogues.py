@@ -16,19 +16,17 @@ from affectra.models.recognizer import Recognizer
 from affectra.predict.calibration import write_calibration
 from affectra.recipes.recipe import DialogueRecipe
 from affectra.registry import unknown_name
-from affectra.reports.report import summary_line, write_report
 from affectra.runs.units.dialogue_jobs import MODALITIES, prepare, recipe_of, specification
 from affectra.runs.units.duration import BUDGET_S, Range, Visits, blank_utterances, training_time
 from affectra.runs.units.inputs import COLUMN, modality_of
 from affectra.runs.units.plan_types import Plan, n_threads
 from affectra.runs.units.transcripts import MISSING, check_transcripts, is_recognised
 from affectra.runs.units.turns import spoken_turns
-from affectra.tasks.classified import score, so_far
-from affectra.tasks.evaluation import read_predictions
 from affectra.tasks.labels import TASKS, LabelledUtterances, map_labels, unknown_task
+from affectra.tasks.tables import read_predictions
 from affectra.training.checks import check_fitting, check_head, check_parts
 
-__all__ = ["check", "check_fit", "facts", "finish", "label", "outline", "prepare", "score", "so_far", "summary_line"]
+__all__ = ["check", "check_fit", "facts", "finish", "label", "outline", "prepare"]
 
 
 def check(recipe: DialogueRecipe) -> None:
@@ -172,8 +170,7 @@ def facts(plan: Plan) -> dict[str, Any]:
 
 
 def finish(plan: Plan, scores: Mapping[str, Any], say: Callable[[str], None]) -> None:
-    """Calibrate for `predict` and write the report."""
+    """Calibrate for `predict`."""
     del scores, say
     predictions = read_predictions(plan.folder / "predictions.csv")
     write_calibration(plan.folder, predictions, plan.data.labelled.classes)
-    write_report(plan.folder)

@@ -1,6 +1,6 @@
 """A run about to start: its recipe, its data checked from end to end, and its directory."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -87,6 +87,34 @@ class Plan:
     def fold_folder(self, seed: int, fold: int) -> Path:
         """Where the files of one fold of one seed go."""
         return self.folder / f"seed-{seed}" / f"fold-{fold}"
+
+
+class Unit(Protocol):
+    """The functions of each module of `runs.units`: what a run learns over, utterances, dialogues or frames.
+
+    A recipe is one of the unit's own class, so its type is open here.
+    """
+
+    def check(self, recipe: Any) -> None:
+        """Check every name and option that a recipe uses, before any corpus is read."""
+
+    def label(self, corpora: Sequence[Corpus], recipe: Any) -> LabelledUtterances:
+        """Select what has a label of the recipe's task."""
+
+    def check_fit(self, plan: Plan) -> None:
+        """Raise unless the parts of the recipe fit together and fit the data."""
+
+    def outline(self, plan: Plan, n_processes: int) -> list[str]:
+        """Describe the model and its training in lines, as a dry run shows them."""
+
+    def prepare(self, plan: Plan, threads: int, say: Callable[[str], None]) -> "Work":
+        """Read and cache what the folds need, and make their jobs."""
+
+    def facts(self, plan: Plan) -> dict[str, Any]:
+        """Give what environment.json says of this unit's run: "normalization", "adaptation" and what else there is."""
+
+    def finish(self, plan: Plan, scores: Mapping[str, Any], say: Callable[[str], None]) -> None:
+        """Do what is left when all folds are done, before the report is written."""
 
 
 class Job(Protocol):

@@ -1,6 +1,6 @@
 """The jobs of a run over utterances: features, examples, folds."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -90,7 +90,7 @@ def unheard(fold: Fold, plan: Plan) -> list[str]:
     return [key for key in fold.test if corpus_of[key] not in heard]
 
 
-def describe_pretraining(plan: Plan, hashes: dict[str, str]) -> dict[str, dict[str, Any]]:
+def describe_pretraining(plan: Plan, hashes: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     """As `describe_corpora`, of the corpora that are for pretraining alone."""
     extra = plan.data.pretraining_labelled
     if extra is None:

@@ -18,7 +18,7 @@ from affectra.models import MODELS
 from affectra.models.recognizer import Recognizer
 from affectra.predict.calibration import write_calibration
 from affectra.recipes.recipe import Recipe
-from affectra.reports.report import describe_heads, summary_line, write_report
+from affectra.reports.facts import describe_heads
 from affectra.runs.units.adversaries import domain_heads
 from affectra.runs.units.duration import BUDGET_S, Range, Visits, blank_utterances, training_time
 from affectra.runs.units.inputs import modality_of, with_modality
@@ -26,16 +26,12 @@ from affectra.runs.units.plan_types import Plan, n_threads
 from affectra.runs.units.utterance_jobs import adapts, prepare, recipe_of, specification
 from affectra.splits.protocols import Splits
 from affectra.splits.protocols.folds import PARTS
-from affectra.tasks.classified import score, so_far
-from affectra.tasks.evaluation import read_predictions
 from affectra.tasks.labels import TASKS, LabelledUtterances, map_labels, unknown_task
+from affectra.tasks.tables import read_predictions
 from affectra.training.checks import check_fitting, check_parts, check_training
 from affectra.training.units.fold import LAST
 
-__all__ = [
-    "check", "check_fit", "facts", "finish", "label", "label_pretraining", "outline", "prepare", "score", "so_far",
-    "summary_line",
-]  # fmt: skip
+__all__ = ["check", "check_fit", "facts", "finish", "label", "label_pretraining", "outline", "prepare"]
 
 
 def check(recipe: Recipe) -> None:
@@ -182,10 +178,9 @@ def facts(plan: Plan) -> dict[str, Any]:
 
 
 def finish(plan: Plan, scores: Mapping[str, Any], say: Callable[[str], None]) -> None:
-    """Calibrate for `predict`, read domains from the embeddings where there are several corpora, write the report."""
+    """Calibrate for `predict`, read domains from the embeddings where there are several corpora."""
     folder = plan.folder
     write_calibration(folder, read_predictions(folder / "predictions.csv"), plan.data.labelled.classes)
     if scores["complete"] and plan.data.labelled.manifest["corpus"].nunique() > 1:
         say("reading domains from the embeddings")
         write_json(folder / "probes.json", [found.to_json() for found in probe_run(folder)])
-    write_report(folder)

@@ -20,7 +20,7 @@ from affectra.predict.frame_model import TraceModel, load
 from affectra.predict.frame_stream import stretches
 from affectra.predict.model import load as load_utterances
 from affectra.runs.plan import plan_run
-from affectra.tasks.continuous_predictions import read_frames
+from affectra.tasks.tables import read_predictions
 from affectra.text.asr.words import Transcript, Word
 
 DIMENSIONS = ("arousal", "valence", "liking")
@@ -78,7 +78,7 @@ class Said:
 
 def first_tested(folder: Path) -> tuple[str, pd.DataFrame]:
     """The first turn of a dialogue that the fold tests, before which nothing was heard, and its predictions."""
-    rows = read_frames(folder / "seed-0/fold-0/predictions.csv")
+    rows = read_predictions(folder / "seed-0/fold-0/predictions.csv")
     key = next(name for name in sorted(rows["utterance"].unique()) if name.split("-")[1] == "01")
     return key, rows[rows["utterance"] == key]
 
@@ -198,7 +198,7 @@ def test_what_a_model_cannot_do_is_refused_by_name(both: Path, rendered: Path, t
 def test_a_fold_keeps_what_reports_draw_from(both: Path, voice: Path) -> None:
     for folder, weighs in ((both, True), (voice, False)):
         fold = folder / "seed-0/fold-0"
-        rows = read_frames(fold / "predictions.csv")
+        rows = read_predictions(fold / "predictions.csv")
         names = list(dict.fromkeys(rows["utterance"]))
         assert load_file(fold / "embeddings.safetensors")["embedding"].shape == (len(names), 8)
         assert (fold / "attention.safetensors").is_file() == weighs

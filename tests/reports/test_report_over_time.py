@@ -10,13 +10,15 @@ import pytest
 from affectra.errors import CheckpointError
 from affectra.evaluation.run_directory import read_run
 from affectra.files import read_json, write_json, write_text
-from affectra.reports.continuous_pictures import curves, timelines
-from affectra.reports.continuous_report import CONTINUOUS, continuous_summary, write_continuous_report
+from affectra.reports.facts import summary_line
 from affectra.reports.figures import DARK, LIGHT
+from affectra.reports.report import learning_curves, write_report
+from affectra.reports.timelines import timelines
 from affectra.reports.trace_files import export_traces, trace_textgrid
 from affectra.reports.trace_pictures import draw_traces, write_traces_picture
-from affectra.tasks.continuous_evaluation import evaluate_continuous, recording_scores
-from affectra.tasks.continuous_predictions import read_frames, recording_rows, write_frames
+from affectra.tasks.dimensions import Dimensions, recording_scores
+from affectra.tasks.evaluation import Conditions, evaluate
+from affectra.tasks.tables import recording_rows, write_predictions
 from affectra.tasks.traces import PostProcessing, Trace
 
 DIMENSIONS = ["arousal", "valence"]
@@ -59,10 +61,7 @@ def predictions(n_speakers=4, n_frames=50, n_seeds=2, names="Test_{:02}"):
 
 def fake_run(folder, table=None, comparable=False, synthetic=False, n_folds=1, treated=False, leaks=()):
     table = predictions() if table is None else table
-    scores = evaluate_continuous(
-        table,
-        DIMENSIONS,
-        task="continuous",
+    conditions = Conditions(
         protocol={"name": "official", "version": 2, "hash": "3fa9" * 16, "speaker_independent": True},
         n_folds=n_folds,
         n_seeds=2,
@@ -72,8 +71,8 @@ def fake_run(folder, table=None, comparable=False, synthetic=False, n_folds=1, t
         leaks=leaks,
     )
     write_text(folder / "recipe.yaml", RECIPE)
-    write_json(folder / "scores.json", scores)
-    write_frames(table, folder / "predictions.csv")
+    write_json(folder / "scores.json", evaluate(table, Dimensions("continuous", tuple(DIMENSIONS)), conditions))
+    write_predictions(table, folder / "predictions.csv")
     environment = {
         "affectra": "0.2.0",
         "torch": "2.13.0",
@@ -105,7 +104,7 @@ def fake_run(folder, table=None, comparable=False, synthetic=False, n_folds=1, t
 
 def both(run):
     """The report's text as HTML without its tags, and as Markdown."""
-    html = write_continuous_report(run).read_text()
+    html = write_report(run).read_text()
     assert "http" not in re.sub(r"http-equiv", "", html), "nothing is fetched"
     return re.sub(r"<[^>]+>", " ", html), (run / "report.md").read_text()
 
@@ -140,7 +139,7 @@ def test_rows_of_the_markdown_tables_have_as_many_cells_as_their_heads(tmp_path)
 
 def test_synthetic_speech_and_open_folds_and_leaks_are_said_first(tmp_path):
     run = fake_run(tmp_path, synthetic=True, n_folds=2, leaks=["speaker"])
-    line = continuous_summary(read_json(run / "scores.json"))
+    line = summary_line(read_json(run / "scores.json"))
     assert line.startswith("LEAK (speaker), CCC ")
     assert "PARTIAL (2/4 folds)" in line and line.endswith("synthetic")
     for text in both(run):
@@ -161,7 +160,7 @@ def test_what_was_fitted_on_the_dev_part_is_in_the_report(tmp_path):
         assert "1.6" in text and "2.4" in text and "2.000" in text, "half the spread was predicted: slope 2"
     write_text(run / "seed-0" / "fold-0" / "traces.json", "[1]")
     with pytest.raises(CheckpointError, match=r"fold-0/traces\.json: delay_s is missing"):
-        write_continuous_report(run)
+        write_report(run)
 
 
 def tell(run, **told):
@@ -237,14 +236,14 @@ def test_the_report_says_how_far_raters_agree_whose_gold_standard_the_labels_are
 def test_names_are_escaped(tmp_path):
     name = "<b>|{}*"
     run = fake_run(tmp_path, predictions(names=name))
-    write_continuous_report(run)
+    write_report(run)
     assert "<b>|" not in (run / "report.html").read_text().replace("&lt;b&gt;", "")
     assert "<b>" not in (run / "report.md").read_text()
 
 
 def test_timelines_are_of_the_worst_the_median_and_the_best_recording(tmp_path):
-    run = read_run(fake_run(tmp_path), CONTINUOUS, read_frames)
-    recordings = recording_scores(run.predictions, DIMENSIONS)
+    run = read_run(fake_run(tmp_path))
+    recordings = recording_scores(run.task, run.predictions)
     order = sorted(recordings, key=lambda name: np.mean(list(recordings[name].values())))
     (section,) = timelines(run, recordings)
     captions = [picture.caption for picture in section.pictures]
@@ -267,7 +266,7 @@ def test_timelines_show_gaps_and_the_true_values(drawn):
 
 
 def test_curves_are_of_loss_and_dev_ccc(tmp_path):
-    (section,) = curves(read_run(fake_run(tmp_path), CONTINUOUS, read_frames))
+    (section,) = learning_curves(read_run(fake_run(tmp_path)))
     upper, lower = section.pictures[0].draw(LIGHT).axes
     assert [text.get_text() for text in upper.get_legend().get_texts()] == ["train loss", "dev loss"]
     assert [text.get_text() for text in lower.get_legend().get_texts()] == ["arousal", "valence"]
@@ -275,7 +274,7 @@ def test_curves_are_of_loss_and_dev_ccc(tmp_path):
 
 def test_a_report_with_its_pictures_is_drawn(tmp_path, drawn):
     run = fake_run(tmp_path)
-    html = write_continuous_report(run).read_text()
+    html = write_report(run).read_text()
     assert html.count("data:image/png;base64,") == 2 * 4
     assert {path.name for path in (run / "figures").iterdir()} == {
         "timeline-0.png", "timeline-1.png", "timeline-2.png", "curves.png"
@@ -297,10 +296,10 @@ def test_a_report_says_how_much_of_the_words_was_taken_and_leaves_the_traces_as_
 def test_a_run_of_other_predictions_is_refused_by_name(tmp_path):
     run = fake_run(tmp_path)
     scores = read_json(run / "scores.json")
-    del scores["dimensions"]
+    del scores["n_frames"]
     write_json(run / "scores.json", scores)
-    with pytest.raises(CheckpointError, match=r"scores\.json: key\(s\) missing: dimensions"):
-        write_continuous_report(run)
+    with pytest.raises(CheckpointError, match=r"scores\.json: key\(s\) missing: n_frames"):
+        write_report(run)
 
 
 def test_exported_traces_are_the_predictions_and_textgrids_hold_means_of_seconds(tmp_path):

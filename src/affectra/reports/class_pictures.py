@@ -1,4 +1,4 @@
-"""Which pictures a run has: from the files of its folds to the sections of figures of its report."""
+"""Pictures of a run with classes: from the files of its folds to sections of its report."""
 
 import math
 from collections import Counter
@@ -15,10 +15,11 @@ from safetensors.numpy import load_file
 
 from affectra.errors import CheckpointError
 from affectra.evaluation.reliability import curve_of, draw_coverage_risk
-from affectra.evaluation.run_directory import Run, read_histories
-from affectra.reports.figures import draw_bars, draw_confusion, draw_curves, draw_maps
-from affectra.reports.pages import Picture, Section, fraction
+from affectra.evaluation.run_directory import Run
+from affectra.reports.figures import draw_bars, draw_confusion, draw_maps
+from affectra.reports.pages import Picture, Section
 from affectra.reports.space_pictures import draw_space
+from affectra.tasks.statistics import score_text
 
 ALL = "all utterances"
 MAX_CORPORA = 6  # with a curve of their own; more could not be told apart
@@ -26,19 +27,17 @@ Array = npt.NDArray[np.floating]
 
 
 def sections(run: Run) -> Iterator[Section]:
-    """All pictures of a run; a kind of which the run has no data is left out.
+    """All pictures of a run but its learning curves; a kind of which the run has no data is left out.
 
     Raises:
         CheckpointError: a file of a fold is not readable, by its name.
     """
-    tag = " (synthetic speech)" if run.scores["synthetic"] else ""
-    for section_of in (_confusion, _speakers, _coverage, _embeddings, _latent, _attention, _curves):
-        for section in section_of(run):
-            yield Section(f"{section.title}{tag}", section.note, section.pictures)
+    for section_of in (_confusion, _speakers, _coverage, _embeddings, _latent, _attention):
+        yield from section_of(run)
 
 
 def _confusion(run: Run) -> Iterator[Section]:
-    recalls = ", ".join(f"{name} {fraction(value)}" for name, value in run.scores["metrics"]["recall"].items())
+    recalls = ", ".join(f"{name} {score_text(value)}" for name, value in run.scores["metrics"]["recall"].items())
     draw = partial(draw_confusion, run.scores["confusion"])
     over = f" over {run.scores['n_seeds']} seeds" if run.scores["n_seeds"] > 1 else ""
     note = f"Rows are the truth; counts{over} and shares of the row."
@@ -81,15 +80,6 @@ def _coverage(run: Run) -> Iterator[Section]:
     )
     alt = f"Share of wrong answers: {wrong:.3f} of all, {half.risk:.3f} of the more confident half"
     yield Section("Coverage and risk", note, [Picture("coverage", alt, partial(draw_coverage_risk, curves, None))])
-
-
-def _curves(run: Run) -> Iterator[Section]:
-    for stage, history in read_histories(run).items():
-        name, of_stage = (f"curves-{stage.replace('/', '-')}", f" of {stage}") if stage else ("curves", "")
-        n_parts, n_epochs = history["part"].nunique(), history["epoch"].max()
-        alt = f"Loss, accuracy and UA over {n_epochs} epochs; thin lines: {n_parts} trainings, thick lines: their mean"
-        note = "Thin lines: one training each (seed and fold); thick lines: their mean."
-        yield Section(f"Learning curves{of_stage}", note, [Picture(name, alt, partial(draw_curves, history))])
 
 
 def _embeddings(run: Run) -> Iterator[Section]:

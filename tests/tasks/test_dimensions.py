@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 from affectra import metrics
 from affectra.errors import CheckpointError
 from affectra.files import read_json, write_json
-from affectra.tasks.continuous_evaluation import bootstrap_sums, evaluate_continuous, recording_scores
-from affectra.tasks.continuous_predictions import check_frames, dimensions_of, read_frames, recording_rows, write_frames
+from affectra.tasks.dimensions import Dimensions, recording_scores
+from affectra.tasks.evaluation import Conditions, evaluate
+from affectra.tasks.tables import dimensions_of, read_predictions, recording_rows, write_predictions
 from affectra.tasks.traces import Trace
 
 DIMENSIONS = ["arousal", "valence"]
+TASK = Dimensions("continuous", tuple(DIMENSIONS))
 PROTOCOL = {"name": "loso", "version": 1, "hash": "ab" * 32, "speaker_independent": True}
 NUMBERS = st.floats(-10, 10).map(lambda x: round(x, 3))
 SERIES = st.lists(st.tuples(NUMBERS, NUMBERS), min_size=2, max_size=40)
@@ -133,9 +135,9 @@ def predictions(n_seeds=2, n_speakers=5, n_recordings=2, n_frames=40, corpora=("
 
 
 def scores_of(table, n_folds=5, n_seeds=2, **changes):
-    arguments = {"task": "continuous", "protocol": PROTOCOL, "paper": None, "synthetic": False, **changes}
+    arguments = {"protocol": PROTOCOL, "paper": None, "synthetic": False, **changes}
     arguments = {"normalization": {"mode": "none", "transductive": False}, "leaks": [], **arguments}
-    return evaluate_continuous(table, DIMENSIONS, n_folds=n_folds, n_seeds=n_seeds, **arguments)
+    return evaluate(table, TASK, Conditions(n_folds=n_folds, n_seeds=n_seeds, **arguments))
 
 
 def naive(rows, name, metric="ccc"):
@@ -163,7 +165,7 @@ def test_ccc_per_recording_is_the_mean_over_recordings_and_not_that_of_all_frame
         expected = table.groupby(["seed", "utterance"])[list(table)].apply(lambda rows, name=name: naive(rows, name))
         assert scores["metrics"]["ccc_per_recording"][name] == pytest.approx(expected.mean())
         assert scores["metrics"]["ccc_per_recording"][name] != pytest.approx(scores["metrics"]["ccc"][name], abs=1e-3)
-    of_recordings = recording_scores(table, DIMENSIONS)
+    of_recordings = recording_scores(TASK, table)
     one = table[table["utterance"] == "sewa/03-1"]
     expected = np.mean([naive(rows, "valence") for _, rows in one.groupby("seed")])
     assert of_recordings["sewa/03-1"]["valence"] == pytest.approx(expected)
@@ -222,7 +224,6 @@ def test_there_is_no_interval_of_two_speakers_or_of_unknown_ones():
         assert scores["interval"]["ccc"] == {"arousal": None, "valence": None}
         assert scores["interval"]["mean_ccc"] is None
     assert "03" not in nobody["per_speaker"] and nobody["n_speakers"] == 4
-    assert bootstrap_sums(np.zeros((1, 2, 2, 8))) is None
 
 
 @settings(deadline=None, max_examples=8)
@@ -237,12 +238,12 @@ def test_the_order_of_the_rows_does_not_matter(seed):
 
 def test_everything_is_recomputed_from_the_file_alone(tmp_path):
     table = predictions()
-    write_frames(table, tmp_path / "predictions.csv")
-    back = read_frames(tmp_path / "predictions.csv")
+    write_predictions(table, tmp_path / "predictions.csv")
+    back = read_predictions(tmp_path / "predictions.csv")
     pd.testing.assert_frame_equal(back, table, check_dtype=False)
     write_json(tmp_path / "scores.json", scores_of(table))
     assert read_json(tmp_path / "scores.json") == scores_of(back)
-    write_frames(back, tmp_path / "again.csv")
+    write_predictions(back, tmp_path / "again.csv")
     assert (tmp_path / "again.csv").read_bytes() == (tmp_path / "predictions.csv").read_bytes()
     assert dimensions_of(back) == DIMENSIONS
 
@@ -264,7 +265,7 @@ def test_recordings_whose_truth_never_varies_do_not_count_in_the_mean_over_recor
     scores = scores_of(table, n_seeds=1)
     others = [naive(rows, "arousal") for name, rows in table.groupby("utterance") if name != "sewa/00-0"]
     assert scores["metrics"]["ccc_per_recording"]["arousal"] == pytest.approx(np.mean(others))
-    assert recording_scores(table, DIMENSIONS)["sewa/00-0"]["arousal"] is None
+    assert recording_scores(TASK, table)["sewa/00-0"]["arousal"] is None
 
 
 def test_a_run_that_is_cut_off_says_so_and_the_papers_number_is_carried():
@@ -280,8 +281,8 @@ def test_unusual_names_and_an_open_truth_survive_the_file(tmp_path):
     table = predictions(n_speakers=3)
     table["speaker"] = table["speaker"].map({"00": "NA", "01": "007", "02": 'a,"b"'})
     table["truth_arousal"] = np.nan
-    write_frames(table, tmp_path / "p.csv")
-    back = read_frames(tmp_path / "p.csv")
+    write_predictions(table, tmp_path / "p.csv")
+    back = read_predictions(tmp_path / "p.csv")
     assert back["speaker"].tolist() == table["speaker"].tolist()
     assert back["truth_arousal"].isna().all()
 
@@ -307,20 +308,20 @@ def broken(change):
 )  # fmt: skip
 def test_tables_that_cannot_be_evaluated_are_refused_by_row(change, message):
     with pytest.raises(CheckpointError, match=message):
-        check_frames(broken(change), DIMENSIONS)
+        TASK.check(broken(change))
 
 
 def test_files_that_are_none_are_refused_by_name(tmp_path):
     with pytest.raises(CheckpointError, match=r"p\.csv: no such file"):
-        read_frames(tmp_path / "p.csv")
-    write_frames(predictions(), tmp_path / "p.csv")
+        read_predictions(tmp_path / "p.csv")
+    write_predictions(predictions(), tmp_path / "p.csv")
     text = (tmp_path / "p.csv").read_text()
     (tmp_path / "p.csv").write_text(text.replace("sewa/00-0,sewa,00,0,0,0.1", "sewa/00-0,sewa,00,0,0,soon", 1))
     with pytest.raises(CheckpointError, match=r"p\.csv: not a readable table: .*soon"):
-        read_frames(tmp_path / "p.csv")
+        read_predictions(tmp_path / "p.csv")
     (tmp_path / "p.csv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(CheckpointError, match=r"p\.csv"):
-        read_frames(tmp_path / "p.csv")
+        read_predictions(tmp_path / "p.csv")
 
 
 def test_fewer_predictions_than_labels_are_refused_and_more_are_cut_to_the_labels():

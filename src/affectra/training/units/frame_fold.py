@@ -20,7 +20,7 @@ from affectra.files import atomic_path, write_json
 from affectra.models.dialogue.turns import Dialogue
 from affectra.models.frame.frame_network import FrameAnswer, FrameNetwork, load_network
 from affectra.recipes.recipe import ContinuousRecipe
-from affectra.tasks.continuous_predictions import recording_rows, write_frames
+from affectra.tasks.tables import recording_rows, write_predictions
 from affectra.tasks.traces.delay import find_delay, move_back, shift_back
 from affectra.tasks.traces.postprocessing import PostProcessing
 from affectra.tasks.traces.table import Trace
@@ -33,7 +33,7 @@ Predictions = npt.NDArray[np.floating]
 
 
 @dataclass(frozen=True)
-class ContinuousFoldJob:
+class FrameFoldJob:
     """All that one fold of one seed needs; crosses to another process whole.
 
     Attributes:
@@ -78,7 +78,7 @@ class ContinuousFoldJob:
         embeddings.safetensors (the mean over an utterance's frames), attention.safetensors (of a model that weighs the
         two streams, frame by frame) and, last, predictions.csv.
         """
-        from affectra.training.units.continuous import train_network  # late, see `fold`
+        from affectra.training.units.frame_training import train_network  # late, see `fold`
 
         if self.is_done:
             return
@@ -213,7 +213,7 @@ class ContinuousFoldJob:
                     seed=self.seed, fold=self.fold,
                 )
             )  # fmt: skip
-        write_frames(pd.concat(rows, ignore_index=True), self.folder / "predictions.csv")
+        write_predictions(pd.concat(rows, ignore_index=True), self.folder / "predictions.csv")
 
 
 def _by_utterance(network: FrameNetwork, timelines: Sequence[Timeline]) -> dict[str, FrameAnswer]:

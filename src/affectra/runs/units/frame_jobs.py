@@ -19,7 +19,7 @@ from affectra.runs.units.spoken_words import Words, said_words
 from affectra.runs.units.turns import heard_dialogues, spoken_turns
 from affectra.tasks.traces.raters import gold_table
 from affectra.tasks.traces.table import Trace, read_traces
-from affectra.training.units.continuous_fold import DESCRIPTION, ContinuousFoldJob
+from affectra.training.units.frame_fold import DESCRIPTION, FrameFoldJob
 from affectra.training.units.timelines import RatedUtterance
 from affectra.training.units.word_space import describe_words
 
@@ -177,12 +177,12 @@ def _fold_job(
     seed: int,
     k: int,
     threads: int,
-) -> ContinuousFoldJob:
+) -> FrameFoldJob:
     fold = plan.data.splits.folds[k]
     dialogues = {part: tuple(heard_dialogues(turns, fold, part)) for part in ("train", "dev", "test")}
     keys = {part: {key for dialogue in found for key in dialogue.keys} for part, found in dialogues.items()}
     in_training = keys["train"] | keys["dev"]
-    return ContinuousFoldJob(
+    return FrameFoldJob(
         folder=plan.fold_folder(seed, k),
         seed=seed,
         fold=k,

@@ -28,12 +28,12 @@ from affectra.models.frame.frame_network import FrameNetwork, NetworkPlan, load_
 from affectra.recipes.config import load_recipe, recipe_names
 from affectra.runs.plan import outline, plan_run
 from affectra.runs.run import execute
-from affectra.runs.units import continuous
-from affectra.runs.units.continuous_jobs import traces_of
+from affectra.runs.units import frames
+from affectra.runs.units.frame_jobs import traces_of
 from affectra.runs.units.plan_types import Work
-from affectra.tasks.continuous_predictions import read_frames
+from affectra.tasks.tables import read_predictions
 from affectra.training.history import ResumeState
-from affectra.training.units.continuous import FRAME_OBJECTIVES
+from affectra.training.units.frame_training import FRAME_OBJECTIVES
 from miniatures.sewa import write as write_sewa
 
 SMALL = {
@@ -70,7 +70,7 @@ def change(folder: Path, table: str, **columns: Any) -> pd.DataFrame:
 
 def work_of(name: str, folder: Path, out: Path, **settings: Any) -> Work:
     plan = plan_run(name, [f"synthetic={folder}"], settings=settings, out=out)
-    return continuous.prepare(plan, 1, lambda _: None)
+    return frames.prepare(plan, 1, lambda _: None)
 
 
 def run(name: str, source: str, out: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -147,7 +147,7 @@ def test_sewa_runs_from_prepare_to_the_report(release: int, rendered: Path, tmp_
     assert words["utterances"] == {"spread": 6}
     report = (tmp_path / "run" / "report.md").read_text()
     assert "Devel" in report and "arousal" in report
-    rows = read_frames(tmp_path / "run" / "predictions.csv")
+    rows = read_predictions(tmp_path / "run" / "predictions.csv")
     labels = synthetic.read(rendered).tables["continuous"]
     assert len(rows) == labels["utterance"].str.contains("-gb-").sum(), "every label of the dev part is predicted"
 
@@ -165,7 +165,7 @@ def test_post_processing_on_sewa_needs_a_dev_part_that_is_not_tested(rendered: P
     plan = plan_of(settings={**wanted, **folds}, out=tmp_path / "run")
     assert plan.recipe.protocol.options == {"k": 3, "dev": True}
     assert not any("nothing is decided" in line for line in outline(plan))
-    work = continuous.prepare(plan, 1, lambda _: None)
+    work = frames.prepare(plan, 1, lambda _: None)
     work.folds[0].run()
     parts = read_json(tmp_path / "run/seed-0/fold-0/split.json")
     assert parts["dev"] and not {*parts["dev"]} & {*parts["train"], *parts["test"]}  # a recording is a speaker
@@ -187,7 +187,7 @@ def arousal_of_two_folds(folder: Path, out: Path) -> float:
     work = work_of(OURS, folder, out, **{**SMALL, **learning, **folds})
     for job in work.folds:
         job.run()
-    rows = pd.concat([read_frames(path) for path in out.glob("seed-0/*/predictions.csv")])
+    rows = pd.concat([read_predictions(path) for path in out.glob("seed-0/*/predictions.csv")])
     return concordance_cc(rows["truth_arousal"], rows["predicted_arousal"])
 
 
@@ -274,7 +274,7 @@ def test_in_tests_the_whole_dialogue_is_heard(corpus: Path, tmp_path: Path) -> N
     shutil.copytree(tmp_path / "before", after)
     (after / "seed-0/fold-0/predictions.csv").unlink()  # the network stays
     work_of(OURS, corpus, after, **SMALL, **alone).folds[0].run()
-    one, other = (read_frames(tmp_path / n / "seed-0/fold-0/predictions.csv") for n in ("before", "after"))
+    one, other = (read_predictions(tmp_path / n / "seed-0/fold-0/predictions.csv") for n in ("before", "after"))
     same = {
         key: bool((rows["predicted_valence"].to_numpy() == other.loc[rows.index, "predicted_valence"].to_numpy()).all())
         for key, rows in one.groupby("utterance")
@@ -292,7 +292,7 @@ def test_gaps_are_no_labels_and_what_has_none_is_left_out_and_counted(corpus: Pa
     plan = plan_run(OURS, [f"synthetic={corpus}"], settings=SMALL, out=tmp_path / "run")
     assert plan.data.labelled.excluded == {"without time-continuous labels": 1}
     assert execute(plan)["n_utterances"] == 39
-    rows = read_frames(tmp_path / "run" / "predictions.csv")
+    rows = read_predictions(tmp_path / "run" / "predictions.csv")
     assert lost not in set(rows["utterance"])
     mine = rows[rows["utterance"] == holed]
     assert mine.loc[mine["truth_arousal"].isna(), "time"].round(1).tolist() == [0.5, 0.6, 0.7, 0.8, 0.9]
@@ -312,13 +312,13 @@ def test_unknown_words_and_empty_transcripts_are_silence(corpus: Path, tmp_path:
     job.run()
     told = read_json(job.folder / "traces.json")["words"]  # type: ignore[attr-defined]
     assert 0 < told["train"]["known"] < told["train"]["said"] and told["test"]["known"] < told["test"]["said"]
-    assert np.isfinite(read_frames(job.folder / "predictions.csv")["predicted_liking"]).all()  # type: ignore[attr-defined]
+    assert np.isfinite(read_predictions(job.folder / "predictions.csv")["predicted_liking"]).all()  # type: ignore[attr-defined]
 
 
 def test_one_dimension_is_learnt_alone(rendered: Path, tmp_path: Path) -> None:
     scores = run(OURS, f"synthetic={rendered}", tmp_path / "run", {**SMALL, "dimensions": ["liking"]})
     assert list(scores["metrics"]["ccc"]) == ["liking"]
-    assert "truth_arousal" not in read_frames(tmp_path / "run" / "predictions.csv")
+    assert "truth_arousal" not in read_predictions(tmp_path / "run" / "predictions.csv")
 
 
 def test_a_planted_delay_is_found_and_stored(tmp_path: Path) -> None:
@@ -334,7 +334,7 @@ def test_a_planted_delay_is_found_and_stored(tmp_path: Path) -> None:
         settings = {**SMALL, "training.epochs": 1, "words": None}
         del settings["words.vectors"]
         plan = plan_run("continuous-log-mel", [f"sewa={root}"], settings=settings, out=tmp_path / f"run{planted_s}")
-        continuous.prepare(plan, 1, lambda _: None).folds[0].run()
+        frames.prepare(plan, 1, lambda _: None).folds[0].run()
         found[planted_s] = read_json(tmp_path / f"run{planted_s}/seed-0/fold-0/traces.json")["delay_s"]
     assert found[1.6]["arousal"] - found[0.0]["arousal"] == pytest.approx(1.6, abs=0.41)
 
@@ -468,7 +468,7 @@ def test_a_stretch_of_a_transcript_without_a_time_is_refused_by_name(rendered: P
     write_corpus(replace(own, tables=tables), rendered.parent / f"{tmp_path.name}.csv")
     source = f"mine={rendered.parent / tmp_path.name}.csv"
     with pytest.raises(CorpusError, match=rf"mine: transcripts: {first}: 'oh' from .* needs 0 <= start < end"):
-        continuous.prepare(plan_run(OURS, [source], settings=SMALL, out=tmp_path / "run"), 1, lambda _: None)
+        frames.prepare(plan_run(OURS, [source], settings=SMALL, out=tmp_path / "run"), 1, lambda _: None)
 
 
 def test_raters_over_time_become_the_labels_of_a_corpus_that_has_no_others(rendered: Path, tmp_path: Path) -> None:

@@ -1,25 +1,20 @@
-"""The report of a run over time-continuous labels: an HTML page, and the same as Markdown, in the shell of all runs."""
+"""The part of a report that is of labels over time: agreement, delay, words, recordings, and timelines."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from affectra.errors import CheckpointError
-from affectra.evaluation.run_directory import NEEDED, Run, read_run
+from affectra.evaluation.run_directory import Run
 from affectra.files import read_json
-from affectra.reports.continuous_pictures import curves, mean_known, timelines
-from affectra.reports.pages import fraction, write_pages
-from affectra.reports.report import common_facts, folds_of, paper_text, with_conditions
-from affectra.reports.trace_files import export_traces
-from affectra.tasks.continuous_evaluation import recording_scores
-from affectra.tasks.continuous_predictions import read_frames
+from affectra.reports.facts import paper_text, stamps
+from affectra.reports.pages import Section
+from affectra.reports.timelines import mean_known, timelines
+from affectra.tasks.dimensions import recording_scores
+from affectra.tasks.statistics import score_text
 from affectra.tasks.traces.postprocessing import PostProcessing
 
-CONTINUOUS = {
-    **NEEDED,
-    "scores.json": (*(key for key in NEEDED["scores.json"] if key != "confusion"), "dimensions", "n_frames"),
-}
-TREATMENT = "traces.json"  # of a fold, as `ContinuousFoldJob.run` writes it
+FITTED = "traces.json"  # of a fold, as `FrameFoldJob.run` writes it
 DELAYS = {
     "given": "The delay was given by the recipe, not fitted.",
     "dev": "The delay was searched on the dev part.",
@@ -36,7 +31,6 @@ STARTS = {
     "anchors": ", aligned from identical words",
     "axes": ", aligned by their main directions",
 }
-EXPORTED = "traces"  # folder of a run
 N_RECORDINGS = 40  # rows of the table; more are said to be left out
 TITLES = {
     "ccc": "CCC",
@@ -47,74 +41,50 @@ TITLES = {
 }
 
 
-def write_continuous_report(folder: str | Path) -> Path:
-    """Write report.html, report.md, figures/*.png and traces/* into a run directory, each atomically.
-
-    traces/ has each test recording's predictions as CSV and as a Praat TextGrid, see `export_traces`.
-
-    Args:
-        folder: the run directory, with recipe.yaml, environment.json, scores.json (of `evaluate_continuous`) and
-            predictions.csv (of `write_frames`); of its folds what there is: history.csv and traces.json, what was
-            fitted beside the network.
-
-    Returns:
-        The path of report.html.
-
-    Raises:
-        CheckpointError: a file of the run is missing or not readable, by its name.
-    """
-    run = read_run(folder, CONTINUOUS, read_frames)
-    recordings = recording_scores(run.predictions, run.scores["dimensions"])
-    sections = [*timelines(run, recordings), *curves(run)]
-    export_traces(run.predictions, run.folder / EXPORTED)
-    return write_pages(run.folder, "report", _facts(run, recordings), sections, template="continuous")
-
-
-def word_lines(folder: str | Path) -> list[str]:
-    """Give the lines of a run's report on words: how many have a vector, and whether the spaces align."""
-    return list(_words(read_run(folder, CONTINUOUS, read_frames)))
-
-
-def continuous_summary(scores: Mapping[str, Any]) -> str:
-    """The result of a run in one line, from the content of scores.json.
-
-    Example:
-        >>> continuous_summary({
-        ...     "metrics": {"ccc": {"arousal": 0.5123, "valence": None}, "mean_ccc": 0.5123},
-        ...     "interval": {"mean_ccc": [0.451, 0.574]}, "n_folds": 8, "n_seeds": 1, "complete": True, "leaks": [],
-        ...     "folds_done": "8/8", "synthetic": True, "normalization": {"mode": "none", "transductive": False},
-        ...     "protocol": {"name": "loso", "speaker_independent": True},
-        ... })
-        'CCC 0.512 [0.45, 0.57] (arousal 0.512, valence n/a), 8 folds, loso, speaker-independent, synthetic'
-    """
-    interval = scores["interval"]["mean_ccc"]
-    each = ", ".join(f"{name} {fraction(value)}" for name, value in scores["metrics"]["ccc"].items())
-    bounds = f" [{interval[0]:.2f}, {interval[1]:.2f}]" if interval else ""
-    return with_conditions([f"CCC {fraction(scores['metrics']['mean_ccc'])}{bounds} ({each})"], scores)
-
-
-def _facts(run: Run, recordings: Mapping[str, Mapping[str, float | None]]) -> dict[str, Any]:
-    """Everything the templates show; numbers are formatted there."""
+def facts(run: Run) -> dict[str, Any]:
+    """Everything that the template `over_time` shows; numbers are formatted there."""
+    recordings = recording_scores(run.task, run.predictions)
     means = {name: mean_known(scores) for name, scores in recordings.items()}
     scored = sorted((mean, name) for name, mean in means.items() if mean is not None)
     speakers = run.scores["per_speaker"]
     return {
-        **common_facts(run),
-        "summary": continuous_summary(run.scores),
         "dimensions": run.scores["dimensions"],
         "headline": list(_headline(run)),
         "agreement": TITLES,
-        "folds": folds_of(run),
         "probes": [],
         "speakers": sorted(speakers.items(), key=lambda item: (item[1]["mean_ccc"] or 0.0, item[0])),
         "recordings": [(name, mean, recordings[name]) for mean, name in scored[:N_RECORDINGS]],
         "n_recordings": len(scored),
         "n_unscored": len(means) - len(scored),
-        "treatments": list(_treatments(run)),
-        "treatment_note": " ".join(_treatment_note(run)),
-        "words": list(_words(run)),
+        "postprocessing": list(_postprocessing(run)),
+        "postprocessing_note": " ".join(_postprocessing_note(run)),
+        "words": list(word_lines(run)),
         "raters": list(_raters(run)),
         "attention": _attention(run),
+    }
+
+
+def sections(run: Run) -> Iterator[Section]:
+    """Timelines of a few recordings."""
+    yield from timelines(run, recording_scores(run.task, run.predictions))
+
+
+def overview_line(name: str, run: Run) -> dict[str, Any]:
+    """The row of a run in an overview."""
+    scores = run.scores
+    return {
+        "name": name,
+        "recipe": run.recipe["name"],
+        "protocol": scores["protocol"]["name"],
+        "corpora": ", ".join(run.environment["corpora"]),
+        "n_seeds": scores["n_seeds"],
+        "folds_done": scores["folds_done"],
+        "n_recordings": scores["n_utterances"],
+        "mean": scores["metrics"]["mean_ccc"],
+        "mean_interval": scores["interval"]["mean_ccc"],
+        "ccc": scores["metrics"]["ccc"],
+        "interval": scores["interval"]["ccc"],
+        "stamps": stamps(scores),
     }
 
 
@@ -138,15 +108,15 @@ def _headline(run: Run) -> Iterator[dict[str, Any]]:
     }
 
 
-def _treatments(run: Run) -> Iterator[dict[str, Any]]:
+def _postprocessing(run: Run) -> Iterator[dict[str, Any]]:
     """Delay and post-processing of each fold, a row a dimension; nothing where no fold has any.
 
     Raises:
         CheckpointError: a fold's traces.json is not one.
     """
     for fold in run.scores["per_fold"]:
-        path = run.fold_folder(fold["seed"], fold["fold"]) / TREATMENT
-        if (content := _told(path)) is None:
+        path = run.fold_folder(fold["seed"], fold["fold"]) / FITTED
+        if (content := _read_fitted(path)) is None:
             continue
         if not isinstance(content.get("delay_s"), dict):
             raise CheckpointError(f"{path}: delay_s is missing; expected the delay of each dimension, s")
@@ -160,7 +130,7 @@ def _treatments(run: Run) -> Iterator[dict[str, Any]]:
                 "fold": fold["fold"],
                 "dimension": name,
                 "delay_s": content["delay_s"].get(name),
-                "treatment": fitted.get(name),
+                "postprocessing": fitted.get(name),
             }
 
 
@@ -170,7 +140,7 @@ def _delay_from(content: Mapping[str, Any]) -> str | None:
     return found if found in DELAYS else None
 
 
-def _treatment_note(run: Run) -> Iterator[str]:
+def _postprocessing_note(run: Run) -> Iterator[str]:
     """Where delay and post-processing come from."""
     contents = list(_contents(run))
     found = {_delay_from(content) for content in contents}
@@ -179,7 +149,7 @@ def _treatment_note(run: Run) -> Iterator[str]:
         yield "Post-processing was fitted on the dev part alone."
 
 
-def _words(run: Run) -> Iterator[str]:
+def word_lines(run: Run) -> Iterator[str]:
     """How many of the tested words have a vector, and whether a space of sound lies over that of the text."""
     found = [content["words"] for content in _contents(run) if content.get("words")]
     tested = [part["test"] for part in found if part.get("test")]
@@ -220,7 +190,7 @@ def _words(run: Run) -> Iterator[str]:
 
 
 def _mean(parts: Sequence[Mapping[str, Any]], key: str) -> str:
-    return fraction(mean_known({str(k): part[key] for k, part in enumerate(parts)}))
+    return score_text(mean_known({str(k): part[key] for k, part in enumerate(parts)}))
 
 
 def _count(parts: Sequence[Mapping[str, Any]], key: str, value: str) -> int:
@@ -230,7 +200,7 @@ def _count(parts: Sequence[Mapping[str, Any]], key: str, value: str) -> int:
 def _raters(run: Run) -> Iterator[str]:
     """How far the raters agree whose gold standard the labels of a corpus are."""
     for corpus, told in run.environment.get("raters", {}).items():
-        agreement = ", ".join(f"{name} {fraction(value)}" for name, value in told["ccc"].items())
+        agreement = ", ".join(f"{name} {score_text(value)}" for name, value in told["ccc"].items())
         yield (
             f"Labels of {corpus} are the gold standard (evaluator weighted estimator) of "
             f"{' or '.join(map(str, told['n_raters']))} raters a recording; CCC between raters: {agreement}."
@@ -249,12 +219,12 @@ def _attention(run: Run) -> dict[str, float]:
 def _contents(run: Run) -> Iterator[dict[str, Any]]:
     """Read each fold's traces.json, where there is one."""
     for fold in run.scores["per_fold"]:
-        content = _told(run.fold_folder(fold["seed"], fold["fold"]) / TREATMENT)
+        content = _read_fitted(run.fold_folder(fold["seed"], fold["fold"]) / FITTED)
         if content is not None:
             yield content
 
 
-def _told(path: Path) -> dict[str, Any] | None:
+def _read_fitted(path: Path) -> dict[str, Any] | None:
     """The content of a fold's traces.json; None without one."""
     if not path.is_file():
         return None

@@ -1,34 +1,29 @@
 """Runs over time: dimensions of emotion frame by frame, from the voice and the words that are said."""
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
-
-import pandas as pd
 
 from affectra.corpora.manifest import Corpus, join_manifests
 from affectra.errors import ConfigError
+from affectra.evaluation.run_directory import read_run
 from affectra.models.frame.frame_network import FrameNetwork
 from affectra.recipes.recipe import ContinuousRecipe
 from affectra.registry import unknown_name
-from affectra.reports.continuous_report import continuous_summary, word_lines, write_continuous_report
-from affectra.runs.units.continuous_jobs import TARGET, prepare, recipe_of, recorded_turns, traces_of
+from affectra.reports.over_time import word_lines
+from affectra.runs.units.frame_jobs import TARGET, prepare, recipe_of, recorded_turns, traces_of
 from affectra.runs.units.inputs import with_modality
 from affectra.runs.units.plan_types import Plan
 from affectra.runs.units.spoken_words import check_transcripts
-from affectra.tasks.continuous_evaluation import evaluate_continuous
-from affectra.tasks.continuous_predictions import dimensions_of, read_frames, write_frames
+from affectra.tasks.dimensions import Dimensions
 from affectra.tasks.labels import NOT_YET, LabelledUtterances, select, unknown_task
 from affectra.training.checks import check_frame_training
 from affectra.training.units.timelines import network_plan
 from affectra.training.units.word_space import check_word_space
 
-__all__ = ["check", "check_fit", "facts", "finish", "label", "outline", "prepare", "score", "so_far", "summary_line"]
+__all__ = ["check", "check_fit", "facts", "finish", "label", "outline", "prepare"]
 
 TASK = "continuous"
 WITHOUT = "without time-continuous labels"
-
-summary_line = continuous_summary
 
 
 def check(recipe: ContinuousRecipe) -> None:
@@ -70,7 +65,7 @@ def label(corpora: Sequence[Corpus], recipe: ContinuousRecipe) -> LabelledUttera
     labelled = selected[rated].assign(target=TARGET).reset_index(drop=True)
     if n_others := int((~rated).sum()):
         excluded = {WITHOUT: n_others, **excluded}
-    return LabelledUtterances(labelled, (), {}, excluded)
+    return LabelledUtterances(labelled, Dimensions(recipe.task, tuple(recipe.dimensions)), {}, excluded)
 
 
 def check_fit(plan: Plan) -> None:
@@ -109,24 +104,8 @@ def facts(plan: Plan) -> dict[str, Any]:
     return {"normalization": {"mode": mode, "transductive": False}, "adaptation": "none"}
 
 
-def score(folds: Sequence[Path], out: Path, environment: Mapping[str, Any], **facts: Any) -> dict[str, Any]:
-    """Merge the predictions of folds into one table and evaluate it; arguments as of `classified.score`."""
-    del environment
-    predictions = pd.concat([read_frames(path) for path in folds], ignore_index=True)
-    scores = evaluate_continuous(predictions, dimensions_of(predictions), **facts)
-    write_frames(predictions, out)
-    return scores
-
-
-def so_far(scores: Mapping[str, Any]) -> str:
-    """The result of the folds that are done, in a few words."""
-    mean = scores["metrics"]["mean_ccc"]
-    return "CCC so far n/a" if mean is None else f"CCC so far {mean:.3f}"
-
-
 def finish(plan: Plan, scores: Mapping[str, Any], say: Callable[[str], None]) -> None:
-    """Write the report, and say what was found out about the words."""
+    """Say what was found out about the words."""
     del scores
-    write_continuous_report(plan.folder)
-    for line in word_lines(plan.folder):
+    for line in word_lines(read_run(plan.folder)):
         say(f"words: {line}")
