@@ -178,7 +178,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "arousal": ("voice-linear-binary", []),
     }
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("affectra.runs.units.utterances.write_report", lambda folder: None)
+        patch.setattr("affectra.runs.run.write_report", lambda folder: None)
         patch.setattr("affectra.runs.units.utterances.probe_run", lambda folder: [])
         for name, (recipe, settings) in kinds.items():
             chosen = parse_assignments(["augmentation.copies=1", *settings])

@@ -15,7 +15,7 @@ from affectra.cli import main
 from affectra.corpora import synthetic
 from affectra.errors import AudioError, CheckpointError, ConfigError
 from affectra.files import read_json, write_json
-from affectra.predict import frame_stream as continuous_hearing
+from affectra.predict import frame_stream
 from affectra.predict.frame_model import TraceModel, load
 from affectra.predict.frame_stream import stretches
 from affectra.predict.model import load as load_utterances
@@ -42,10 +42,10 @@ def rendered() -> Path:
 
 def trained(rendered: Path, folder: Path, name: str, **settings: Any) -> Path:
     """One fold of a run."""
-    from affectra.runs.units import continuous
+    from affectra.runs.units import frames
 
     plan = plan_run(name, [f"synthetic={rendered}"], settings=settings, out=folder)
-    continuous.prepare(plan, 1, lambda _: None).folds[0].run()
+    frames.prepare(plan, 1, lambda _: None).folds[0].run()
     return folder
 
 
@@ -72,7 +72,7 @@ class Said:
         self.words = [Word(*word) for word in words]
 
     def transcribe(self, samples: np.ndarray, sample_rate: int) -> Transcript:
-        assert sample_rate == 16_000 and len(samples) <= continuous_hearing.STRETCH_S * sample_rate
+        assert sample_rate == 16_000 and len(samples) <= frame_stream.STRETCH_S * sample_rate
         return Transcript(" ".join(word.word for word in self.words), tuple(self.words))
 
 
@@ -158,14 +158,14 @@ def test_a_long_recording_is_heard_in_stretches_that_are_its_whole(
         assert whole.shape == (n_frames, 3)
         in_one = model.timeline(read(tmp_path / "long.wav", 16_000).samples, 16_000).values
         np.testing.assert_allclose(whole, in_one, atol=1e-5)
-    monkeypatch.setattr(continuous_hearing, "STRETCH_S", 8.0)
+    monkeypatch.setattr(frame_stream, "STRETCH_S", 8.0)
     silent = load(both).timeline_of_file(tmp_path / "long.wav", recognizer=Said([]))
     np.testing.assert_allclose(silent.values, whole, atol=1e-5)
 
 
 def test_stretches_are_the_sound_and_end_where_it_is_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(continuous_hearing, "STRETCH_S", 4.0)
-    monkeypatch.setattr(continuous_hearing, "SEARCH_S", 2.0)
+    monkeypatch.setattr(frame_stream, "STRETCH_S", 4.0)
+    monkeypatch.setattr(frame_stream, "SEARCH_S", 2.0)
     rng = np.random.default_rng(0)
     sound = rng.standard_normal(16_000 * 9).astype(np.float32)
     sound[int(2.7 * 16_000) : int(2.9 * 16_000)] = 0  # two frames of silence
