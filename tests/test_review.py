@@ -9,7 +9,7 @@ from affectra.recipes.config import load_recipe, parse_assignments, recipe_names
 from affectra.recipes.recipe import Component
 from affectra.runs.units import UNITS
 from affectra.runs.units.utterances import check
-from affectra.training.checks import check_parts
+from affectra.training.checks import check_recognizer
 
 STAGE = (
     "{name: adapt, data: DATA, training: {epochs: 1, batch_size: 8, unlabelled_batch_size: N, precision: 32-true, "
@@ -67,4 +67,4 @@ def test_an_objective_of_segments_needs_a_network_with_an_autoencoder() -> None:
         segments=recipe.segments.model_dump(), task="emotion4", classes=("anger", "sadness"), synthetic=False,
     )  # fmt: skip
     with pytest.raises(ConfigError, match=r"needs a network with the part 'autoencoder'.*has network, network\.cnn"):
-        check_parts(Recognizer(specification), plan)
+        check_recognizer(Recognizer(specification), plan)

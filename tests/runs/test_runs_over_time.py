@@ -33,7 +33,7 @@ from affectra.runs.units.frame_jobs import traces_of
 from affectra.runs.units.plan_types import Work
 from affectra.tasks.tables import read_predictions
 from affectra.training.history import ResumeState
-from affectra.training.units.frame_training import FRAME_OBJECTIVES
+from affectra.training.objectives import OBJECTIVES, Sizes
 from miniatures.sewa import write as write_sewa
 
 SMALL = {
@@ -381,10 +381,12 @@ def test_the_loss_is_the_mean_of_the_dimensions_and_compat_weighs_them() -> None
     predictions, labels = torch.rand(2, 2, 9, 3, generator=generator)
     known = torch.rand(2, 9, 3, generator=generator) > 0.3
     each = [concordance_loss(predictions[..., [k]], labels[..., [k]], known[..., k]) for k in range(3)]
-    ours, theirs = (FRAME_OBJECTIVES.build("concordance", {"compat": c}) for c in (None, "glam-imperial"))
+    ours, theirs = (OBJECTIVES.build("concordance", {"compat": c}, sizes=Sizes()) for c in (None, "glam-imperial"))
     changed = torch.where(known, labels, torch.nan)  # what is not known may be anything
-    assert ours(predictions, changed, known) == pytest.approx(sum(map(float, each)) / 3, abs=1e-6)
-    assert theirs(predictions, changed, known) == pytest.approx(sum(float(e) / (k + 1) for k, e in enumerate(each)))
+    assert ours.of_frames(predictions, changed, known) == pytest.approx(sum(map(float, each)) / 3, abs=1e-6)
+    assert theirs.of_frames(predictions, changed, known) == pytest.approx(
+        sum(float(e) / (k + 1) for k, e in enumerate(each))
+    )
 
 
 def test_frames_of_a_front_end_are_grouped_into_those_of_the_labels(tmp_path: Path) -> None:

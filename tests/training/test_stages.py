@@ -14,7 +14,7 @@ from affectra.errors import ConfigError
 from affectra.features.specification import Specification
 from affectra.models.recognizer import Recognizer, load_checkpoint
 from affectra.recipes.recipe import Component, Schedule, TrainingPlan
-from affectra.training.checks import check_parts
+from affectra.training.checks import check_recognizer
 from affectra.training.data import Example
 from affectra.training.stage import StageJob, train_stage
 
@@ -129,5 +129,5 @@ def test_parts_to_freeze_are_known_by_name_and_leave_something_to_train(
     specification: Specification, freeze: list[str], message: str
 ) -> None:
     with pytest.raises(ConfigError) as caught:
-        check_parts(Recognizer(specification), LEARNING.model_copy(update={"freeze": freeze}))
+        check_recognizer(Recognizer(specification), LEARNING.model_copy(update={"freeze": freeze}))
     assert message in str(caught.value) and str(caught.value).startswith("freeze: ")

@@ -80,16 +80,22 @@ class Schedule(Strict):
     """Learning rate over epochs.
 
     "constant"; "step": multiplied by `factor` from each of the epochs in `milestones` on (the first epoch is 1);
-    "cosine": from the full rate to zero after the last epoch.
+    "cosine": from the full rate to zero after the last epoch. During the first `warmup_epochs` the rate also rises in
+    proportion to the steps done.
     """
 
     name: Literal["constant", "step", "cosine"]
     milestones: list[int] = []
     factor: float = 1.0
+    warmup_epochs: float = Field(default=0.0, ge=0)
 
 
 class TrainingPlan(Strict):
-    """How a model is fitted; the weights after the last epoch are kept."""
+    """How a model is trained.
+
+    Parts of a model are named as in its code: "front_end", "network", a layer as "network.cnn", or several layers of a
+    list as "network.layers.0-3".
+    """
 
     epochs: int = Field(gt=0)
     batch_size: int = Field(gt=0)  # segments
@@ -99,7 +105,13 @@ class TrainingPlan(Strict):
     channels_last: bool
     objective: Component = Component(name="cross-entropy")
     unlabelled_batch_size: int = Field(default=0, ge=0)  # utterances of corpora that are tested alone, unlabelled
-    freeze: list[str] = []  # parts that stay as they are: front_end, network, or a layer of one, as network.cnn
+    freeze: list[str] = []  # parts that stay as they are
+    rates: dict[str, Annotated[float, Field(gt=0)]] = {}  # part -> factor of the learning rate
+    take: list[str] = []  # parts that start from the stage before; none named: all of them
+    clip_norm: float | None = Field(default=None, gt=0)  # of all gradients together
+    keep: Literal["last", "best-dev"] = (
+        "last"  # whose epoch's weights: the last one's, or the best one's on the dev part
+    )
 
 
 class Stage(Strict):
@@ -143,14 +155,19 @@ class Study(Strict):
         return {column: [values] if isinstance(values, str) else values for column, values in only.items()}
 
     @property
+    def trainings(self) -> list["TrainingPlan"]:
+        """Every training of the recipe."""
+        raise NotImplementedError
+
+    @property
     def reads_dev(self) -> bool:
         """Whether something is decided by a dev part where there is one; a curve that is drawn decides nothing."""
-        return False
+        return self.needs_dev
 
     @property
     def needs_dev(self) -> bool:
         """Whether something is decided by a dev part that could not be decided without one."""
-        return False
+        return any(training.keep == "best-dev" for training in self.trainings)
 
 
 class Recipe(Study):
@@ -167,6 +184,11 @@ class Recipe(Study):
     pretraining: Pretraining | None = None
     stages: list[Stage] = []  # before `training`, in order; those on the pretraining corpora first
     training: TrainingPlan | None = None  # none where the model is fitted at once
+
+    @property
+    def trainings(self) -> list[TrainingPlan]:
+        """Every training of the recipe."""
+        return [*(stage.training for stage in self.stages), *([self.training] if self.training else [])]
 
 
 class Modality(Strict):
@@ -207,6 +229,12 @@ class DialogueRecipe(Study):
     transcripts: Transcripts | None = None
     withheld: list[str] = []  # modalities that the test part lacks
 
+    @property
+    def trainings(self) -> list[TrainingPlan]:
+        """Every training of the recipe."""
+        heads = [head.training for head in (self.context, self.fusion) if head is not None]
+        return [*(modality.training for modality in self.modalities.values()), *heads]
+
     @field_validator("modalities", mode="before")
     @classmethod
     def _nothing_takes_one_away(cls, modalities: Any) -> Any:
@@ -246,12 +274,6 @@ class SaidWords(Strict):
         return transcripts
 
 
-class FrameTraining(TrainingPlan):
-    """How a network over time is fitted: batches of sequences, gradients clipped to a norm."""
-
-    clip_norm: float | None = Field(gt=0)
-
-
 class ContinuousRecipe(Study):
     """Everything a run over time-continuous labels does."""
 
@@ -263,17 +285,22 @@ class ContinuousRecipe(Study):
     delay_s: float | Literal["search"]  # how late the raters are; search: on the dev part, else on training folds
     postprocessing: bool  # smoothing, scaling and bias, fitted on the dev part
     model: Component
-    training: FrameTraining
+    training: TrainingPlan
+
+    @property
+    def trainings(self) -> list[TrainingPlan]:
+        """Every training of the recipe."""
+        return [self.training]
 
     @property
     def reads_dev(self) -> bool:
-        """Whether post-processing is fitted or the raters' delay is searched."""
-        return self.postprocessing or self.delay_s == "search"
+        """Whether post-processing is fitted, an epoch chosen or the raters' delay searched."""
+        return self.needs_dev or self.delay_s == "search"
 
     @property
     def needs_dev(self) -> bool:
-        """Whether post-processing is fitted; a delay can be searched on folds of the training part."""
-        return self.postprocessing
+        """Whether post-processing is fitted, or an epoch chosen; a delay can be searched on training folds."""
+        return self.postprocessing or super().needs_dev
 
 
 AnyRecipe = Recipe | DialogueRecipe | ContinuousRecipe

@@ -106,8 +106,19 @@ def plan_run(
         opened, labelled, pretraining, pretraining_labelled, splits, synthetic, promises, found, tuple(unexpected)
     )
     plan = Plan(document, data, folder)
+    _check_choice_of_epochs(plan)
     unit.check_fit(plan)
     return plan
+
+
+def _check_choice_of_epochs(plan: Plan) -> None:
+    """Raise a `ConfigError` for an epoch that is to be chosen on a dev part that a fold has not."""
+    splits = plan.data.splits
+    if any(one.keep == "best-dev" for one in plan.recipe.trainings) and not all(fold.dev for fold in splits.folds):
+        raise ConfigError(
+            f"keep: best-dev chooses an epoch on a dev part, and protocol {splits.protocol} keeps none; set keep to "
+            "last, or have a dev part, e.g. --set protocol.options.dev=true"
+        )
 
 
 def _choose_dev(whole: RecipeDocument, chosen: AnyRecipe, overrides: dict[str, Any]) -> dict[str, str]:

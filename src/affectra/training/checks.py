@@ -9,11 +9,10 @@ from affectra.models import is_fitted_at_once
 from affectra.models.dialogue.dialogue import DIALOGUE_MODELS
 from affectra.models.dialogue.dialogue_checkpoint import build_head
 from affectra.models.recognizer import Recognizer
-from affectra.recipes.recipe import FrameTraining, Head, TrainingPlan
+from affectra.recipes.recipe import Head, TrainingPlan
 from affectra.registry import check_options, unknown_name
-from affectra.training.frame_objectives import FRAME_OBJECTIVES
-from affectra.training.objectives import OBJECTIVES, Sizes, hears_unlabelled, is_of_segments
-from affectra.training.turn_objectives import TURN_OBJECTIVES
+from affectra.training.objectives import OBJECTIVES, Sizes, check_classes, is_of_segments
+from affectra.training.parts import check_parts, trainable_parts
 
 OPTIMIZERS = {
     "adadelta": torch.optim.Adadelta,
@@ -30,16 +29,28 @@ class _OptionsAlone(torch.optim.Optimizer):
         self.defaults, self.param_groups = defaults, []
 
 
-def check_training(plan: TrainingPlan) -> None:
-    """Raise a `ConfigError` for an unknown optimizer, objective or option, before any corpus is read."""
+def check_training(plan: TrainingPlan, unit: str = "utterance") -> None:
+    """Raise a `ConfigError` for an unknown optimizer, objective or option, before any corpus is read.
+
+    Args:
+        plan: the recipe's training part.
+        unit: what is learnt over.
+    """
     OBJECTIVES.check_options(plan.objective.name, plan.objective.options, also=("sizes",))
-    some = Sizes(2, 2, 2, dict.fromkeys(plan.objective.options.get("domains", ()), 2))
+    able = [name for name in OBJECTIVES if unit in OBJECTIVES[name].units]
+    if plan.objective.name not in able:
+        raise ConfigError(
+            f"objective {plan.objective.name!r} is not for runs over unit {unit}; choose {' or '.join(able)}"
+        )
+    some = Sizes(("a", "b"), 2, 2, dict.fromkeys(plan.objective.options.get("domains", ()), 2))
     OBJECTIVES.build(plan.objective.name, plan.objective.options, sizes=some)
-    if plan.unlabelled_batch_size and not hears_unlabelled(plan.objective.name):
+    if plan.unlabelled_batch_size and not OBJECTIVES[plan.objective.name].uses_unlabelled:
         raise ConfigError(
             f"unlabelled_batch_size: found {plan.unlabelled_batch_size}, and objective {plan.objective.name} learns "
             "nothing from utterances without a label; set it to 0, or choose another objective"
         )
+    if plan.keep == "best-dev" and is_of_segments(plan.objective.name):
+        raise ConfigError(f"keep: best-dev: objective {plan.objective.name} has no score on a dev part; leave keep out")
     check_optimizer(plan)
 
 
@@ -72,24 +83,13 @@ def check_fitting(model: str, plan: TrainingPlan | None) -> None:
     check_training(plan)
 
 
-def trainable_parts(recognizer: Recognizer) -> list[str]:
-    """Names of the parts that have parameters: "front_end", "network" and the layers in them ("network.cnn")."""
-    return [name for name, part in recognizer.named_modules() if name and any(True for _ in part.parameters())]
-
-
-def check_parts(recognizer: Recognizer, plan: TrainingPlan) -> None:
-    """Raise a `ConfigError` unless a recogniser has the parts that its training freezes or learns through."""
+def check_recognizer(recognizer: Recognizer, plan: TrainingPlan) -> None:
+    """Raise a `ConfigError` unless a recogniser has the parts and classes that its training names."""
+    check_parts(recognizer, plan)
+    check_classes(plan.objective, recognizer.specification.classes)
     parts = trainable_parts(recognizer)
-    shown = [name for name in parts if name.count(".") <= 1]  # of layers in layers there are hundreds
-    for part in plan.freeze:
-        if part not in parts:
-            raise ConfigError("freeze: " + unknown_name("trainable part", part, shown))
-    frozen = {p for part in plan.freeze for p in recognizer.get_submodule(part).parameters()}
-    if plan.freeze and frozen.issuperset(recognizer.parameters()):
-        raise ConfigError(
-            f"freeze: {', '.join(plan.freeze)} is all that can be trained; leave out what is to be trained"
-        )
     if is_of_segments(plan.objective.name) and "network.autoencoder" not in parts:
+        shown = [name for name in parts if name.count(".") <= 1]
         raise ConfigError(
             f"objective {plan.objective.name}: needs a network with the part 'autoencoder', e.g. autoencoder-fusion; "
             f"this recogniser has {', '.join(shown)}"
@@ -105,17 +105,14 @@ def check_head(head: Head, n_modalities: int) -> None:
         able = [name for name in DIALOGUE_MODELS
                 if getattr(DIALOGUE_MODELS[name], "is_fusion", False) == (n_modalities > 1)]  # fmt: skip
         raise ConfigError(f"model {head.model.name!r} is not for {wanted}; choose {' or '.join(able)}")
-    build_head(head, [2] * n_modalities, 2)
-    check_optimizer(head.training)
-    options = head.training.objective.options
-    TURN_OBJECTIVES.build(head.training.objective.name, options, counts=torch.ones(2))
-    if head.training.unlabelled_batch_size or head.training.freeze:
-        raise ConfigError("training: a network over dialogues takes no unlabelled_batch_size and no freeze")
+    check_parts(build_head(head, [2] * n_modalities, 2), head.training)
+    check_training(head.training, "dialogue")
+    if head.training.unlabelled_batch_size or head.training.take:
+        raise ConfigError("training: a network over dialogues takes no unlabelled_batch_size and no take")
 
 
-def check_frame_training(plan: FrameTraining) -> None:
-    """Raise a `ConfigError` for a training that could not be, before any corpus is read."""
-    check_optimizer(plan)
-    FRAME_OBJECTIVES.check_options(plan.objective.name, plan.objective.options)
-    if plan.unlabelled_batch_size or plan.freeze or plan.channels_last:
-        raise ConfigError("training: a network over time takes no unlabelled_batch_size, freeze or channels_last")
+def check_frame_training(plan: TrainingPlan) -> None:
+    """Raise a `ConfigError` for a training over time that could not be, before any corpus is read."""
+    check_training(plan, "time")
+    if plan.unlabelled_batch_size or plan.take or plan.channels_last:
+        raise ConfigError("training: a network over time takes no unlabelled_batch_size, take or channels_last")

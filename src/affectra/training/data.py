@@ -9,13 +9,14 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from affectra.errors import CorpusError
 from affectra.features.cache import load_frames
 from affectra.features.normalization import GROUPED, Statistics, measure
 from affectra.features.specification import stack_segments
+from affectra.models.layers import Output
 from affectra.models.recognizer import Recognizer
 from affectra.recipes.domains import domain_value
 from affectra.training.seeds import derive_seed
@@ -94,6 +95,16 @@ class Batch(NamedTuple):
     auxiliary: Tensor
     domains: dict[str, Tensor]
     owners: Tensor
+
+    def through(self, model: nn.Module) -> Output:
+        """The output of a recogniser for these utterances."""
+        output: Output = model(self.segments, self.n_frames, self.n_segments)
+        return output
+
+    @property
+    def n_items(self) -> int:
+        """How many utterances there are."""
+        return len(self.n_segments)
 
 
 def group_statistics(mode: str, *parts: Sequence[Utterance]) -> dict[str, Statistics]:

@@ -6,9 +6,11 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 
-from affectra.errors import AffectraError
-from affectra.files import write_text
+from affectra.errors import AffectraError, CheckpointError
+from affectra.files import atomic_path, write_json, write_text
 from affectra.training.seeds import derive_seed
 
 COLUMNS = ("epoch", "lr", "train_loss", "train_accuracy", "dev_loss", "dev_ua")
@@ -62,6 +64,57 @@ class History(pl.Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Rows of the epochs before the interruption."""
         self.rows = state_dict["rows"]
+
+
+class BestEpoch(pl.Callback):
+    """Keeps the weights of the epoch that does best on the dev part; of equal ones the first.
+
+    They are written before the resume state of their epoch: a training that is killed between the two repeats the epoch
+    and writes them again.
+
+    Args:
+        folder: of the training.
+        score: column of history.csv, higher is better.
+    """
+
+    def __init__(self, folder: Path, score: str) -> None:
+        self.folder, self.score = folder, score
+        self.path = folder / "resume" / "best.safetensors"
+        self.kept: dict[str, Any] = {}
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Keep the weights if they are the best ones so far."""
+        if self.score not in trainer.callback_metrics:
+            raise AffectraError(
+                f"{self.folder}: there is no {self.score} to choose an epoch by, since no dev part has a label; "
+                "--set training.keep=last"
+            )
+        value = float(trainer.callback_metrics[self.score])
+        if not math.isfinite(value):
+            raise AffectraError(f"{self.folder}: {self.score} is {value} in epoch {trainer.current_epoch + 1}")
+        if not self.kept or value > self.kept[self.score]:
+            tensors = {name: tensor.contiguous().cpu() for name, tensor in pl_module.state_dict().items()}
+            with atomic_path(self.path) as temporary:
+                save_file(tensors, temporary)
+            self.kept = {"epoch": trainer.current_epoch + 1, self.score: value}
+
+    def restore(self, module: pl.LightningModule) -> None:
+        """Give a module the weights that were kept, and write kept.json: the epoch (from 1) and its score."""
+        try:
+            module.load_state_dict(load_file(self.path))
+        except (OSError, SafetensorError, RuntimeError) as error:
+            raise CheckpointError(
+                f"{self.path}: damaged; remove {self.path.parent} and the training starts again"
+            ) from error
+        write_json(self.folder / "kept.json", self.kept)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The epoch that is kept, for resuming."""
+        return {"kept": self.kept}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """The epoch that was kept before the interruption."""
+        self.kept = state_dict["kept"]
 
 
 class ResumeState(pl.Callback):

@@ -1,14 +1,14 @@
-"""Objectives by name: what a batch's loss is, and the parts of it that training needs and prediction does not."""
+"""Objectives by name: the loss of a batch, with the parts that training needs and prediction does not."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple, get_args
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
 
 from affectra.errors import ConfigError
-from affectra.losses import CenterLoss, coral_loss
+from affectra.losses import CenterLoss, concordance_loss, coral_loss
 from affectra.models.layers import ReversalSchedule, reversal_scale
 from affectra.models.recognizer import Recognizer
 from affectra.models.utterance.autoencoder import reconstruction_error
@@ -19,6 +19,7 @@ from affectra.registry import Registry, unknown_name
 from affectra.training.data import UNKNOWN, Batch
 
 OBJECTIVES: Registry = Registry("objective")
+ClassWeights = Literal["balanced"] | Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -26,61 +27,217 @@ class Sizes:
     """Sizes that an objective's own parts are built for.
 
     Attributes:
-        n_classes: of the emotion task.
+        classes: of the emotion task, in the order of the scores.
         n_embedding: features of `Output.embedding`.
         n_shared: features that domain heads read.
         n_domains: domain -> how many values it has in training.
+        counts: (class,), how often each class is learnt from; None where that is not known yet.
     """
 
-    n_classes: int
-    n_embedding: int
-    n_shared: int
-    n_domains: Mapping[str, int]
+    classes: tuple[str, ...] = ()
+    n_embedding: int = 0
+    n_shared: int = 0
+    n_domains: Mapping[str, int] = field(default_factory=dict)
+    counts: Sequence[int] | None = None
 
 
 class Loss(NamedTuple):
-    """The loss of a batch, what is logged of it, and the scores of its labelled utterances, if it has scores."""
+    """The loss of a batch, what is logged of it, and the scores of its labelled items, if it has scores."""
 
     value: Tensor
     logged: Mapping[str, Tensor | float]
     scores: Tensor | None
 
 
-@OBJECTIVES.register("cross-entropy")
-class CrossEntropy(nn.Module):
-    """Cross-entropy of each segment, or of each utterance where the network hears it whole, against its class.
+class Objective(nn.Module):
+    """Gives the loss of a batch; built with the run's `sizes` and the options of the recipe.
+
+    Attributes:
+        units: of the runs that it is for.
+        of_segments: whether it learns from single segments, also with a network that takes utterances whole.
+        uses_unlabelled: whether it learns from utterances without a label.
+    """
+
+    units: ClassVar[tuple[str, ...]] = ("utterance",)
+    of_segments: ClassVar[bool] = False
+    uses_unlabelled: ClassVar[bool] = False
+
+    def forward(self, model: Any, batch: Any, progress: float) -> Loss:
+        """The loss of a batch.
+
+        Args:
+            model: what is trained.
+            batch: of the unit; its outputs are `batch.through(model)`.
+            progress: share of the training that is done, from 0 to 1.
+        """
+        raise NotImplementedError
+
+
+class ClassLoss(nn.Module):
+    """Cross-entropy of scores against classes, which every classifier learns by.
 
     Args:
         sizes: of the run.
         label_smoothing: share of each target that goes to all classes alike.
-        auxiliary_weight: of the mean binary cross-entropy of the tasks beside the classes.
+        class_weights: "balanced", the inverse of how often a class is learnt from; or class -> weight, 1 for those that
+            are not named; None: all alike.
+        focal: gamma of the focal loss (Lin et al. 2017): each item counts times (1 - p)^gamma, p the probability of
+            its class, so that what is easy counts less; 0 is plain cross-entropy.
     """
 
-    def __init__(self, *, sizes: Sizes, label_smoothing: float = 0.0, auxiliary_weight: float = 1.0) -> None:
+    def __init__(
+        self,
+        sizes: Sizes,
+        label_smoothing: float = 0.0,
+        class_weights: ClassWeights | None = None,
+        focal: float = 0.0,
+    ) -> None:
         super().__init__()
-        del sizes
         if not 0 <= label_smoothing < 1:
             raise ConfigError(f"objective: needs 0 <= label_smoothing < 1, found {label_smoothing}")
-        self.label_smoothing, self.auxiliary_weight = label_smoothing, auxiliary_weight
+        if focal < 0:
+            raise ConfigError(f"objective: focal is 0 or more, found {focal}")
+        self.label_smoothing, self.focal = label_smoothing, focal
+        self.register_buffer("weights", _weights(class_weights, sizes), persistent=False)
+        self.weights: Tensor | None
 
-    def forward(self, recognizer: Recognizer, batch: Batch, progress: float) -> Loss:
+    def each(self, scores: Tensor, targets: Tensor) -> Tensor:
+        """The weighted loss of each item.
+
+        Args:
+            scores: (..., class).
+            targets: (...), class indices; `UNKNOWN` ones have no loss.
+
+        Returns:
+            (...)
+        """
+        flat, truth = scores.flatten(0, -2), targets.flatten()
+        each = nn.functional.cross_entropy(
+            flat, truth, self.weights, ignore_index=UNKNOWN, reduction="none", label_smoothing=self.label_smoothing
+        )
+        if self.focal:
+            p = flat.float().softmax(-1).gather(1, truth.clamp_min(0)[:, None])[:, 0]
+            each = each * (1 - p) ** self.focal
+        return each.view_as(targets)
+
+    def forward(self, scores: Tensor, targets: Tensor) -> Tensor:
+        """The mean over the items that have a class, weighted; 0 where none has."""
+        known = targets != UNKNOWN
+        total = known.sum().clamp_min(1) if self.weights is None else self.weights[targets[known]].sum()
+        return self.each(scores, targets).sum() / total.clamp_min(1e-12)
+
+
+def _weights(class_weights: ClassWeights | None, sizes: Sizes) -> Tensor | None:
+    """(class,), or None where all are alike."""
+    if class_weights is None:
+        return None
+    if class_weights == "balanced":
+        counts = torch.tensor([1.0] * len(sizes.classes) if sizes.counts is None else list(sizes.counts))
+        return (counts.sum() / (len(counts) * counts.clamp_min(1))).float()
+    if not isinstance(class_weights, Mapping) or any(
+        not isinstance(weight, int | float) or weight < 0 for weight in class_weights.values()
+    ):
+        raise ConfigError(
+            f"objective: class_weights is balanced, or a weight of 0 or more for each class; found {class_weights!r}"
+        )
+    return torch.tensor([float(class_weights.get(name, 1.0)) for name in sizes.classes])
+
+
+@OBJECTIVES.register("cross-entropy")
+class CrossEntropy(Objective):
+    """Cross-entropy of each segment, utterance or turn against its class.
+
+    Args:
+        sizes: of the run.
+        label_smoothing: see `ClassLoss`.
+        class_weights: see `ClassLoss`.
+        focal: see `ClassLoss`.
+        auxiliary_weight: of the mean binary cross-entropy of the tasks beside the classes.
+        mean: "turn", over all items of a batch; "dialogue", over each dialogue's turns and then over dialogues, as the
+            released code of Dutta & Ganapathy 2022 has it.
+        balanced: the same as `class_weights: balanced`.
+    """
+
+    units = ("utterance", "dialogue")
+
+    def __init__(
+        self,
+        *,
+        sizes: Sizes,
+        label_smoothing: float = 0.0,
+        class_weights: ClassWeights | None = None,
+        focal: float = 0.0,
+        auxiliary_weight: float = 1.0,
+        mean: Literal["turn", "dialogue"] = "turn",
+        balanced: bool = False,
+    ) -> None:
+        super().__init__()
+        if mean not in ("turn", "dialogue"):
+            raise ConfigError(f"objective: mean is turn or dialogue, found {mean!r}")
+        if balanced and class_weights is not None:
+            raise ConfigError("objective: balanced and class_weights are two ways to say one thing; give one of them")
+        self.of_classes = ClassLoss(sizes, label_smoothing, "balanced" if balanced else class_weights, focal)
+        self.auxiliary_weight, self.mean = auxiliary_weight, mean
+
+    def forward(self, model: nn.Module, batch: Any, progress: float) -> Loss:
         """The loss of a batch."""
         del progress
-        output = recognizer(batch.segments, batch.n_frames, batch.n_segments)
-        loss = nn.functional.cross_entropy(
-            output.scores, batch.targets, ignore_index=UNKNOWN, label_smoothing=self.label_smoothing, reduction="sum"
-        ) / (batch.targets != UNKNOWN).sum().clamp_min(1)
-        if output.auxiliary is not None:
+        output = batch.through(model)
+        if self.mean == "turn":
+            loss = self.of_classes(output.scores, batch.targets)
+        else:
+            known = (
+                (batch.targets != UNKNOWN).flatten(1) if batch.targets.ndim > 1 else batch.targets[:, None] != UNKNOWN
+            )
+            each = self.of_classes.each(output.scores, batch.targets).view_as(known)
+            loss = (each.sum(1) / known.sum(1).clamp_min(1))[known.any(1)].mean()
+        logits = getattr(output, "auxiliary", None)
+        if logits is not None:
             known = batch.auxiliary != UNKNOWN
             each = nn.functional.binary_cross_entropy_with_logits(
-                output.auxiliary, batch.auxiliary.clamp_min(0).to(output.auxiliary.dtype), reduction="none"
+                logits, batch.auxiliary.clamp_min(0).to(logits.dtype), reduction="none"
             )
             loss = loss + self.auxiliary_weight * (each * known).sum() / known.sum().clamp_min(1)
         return Loss(loss, {}, output.scores)
 
 
+@OBJECTIVES.register("concordance")
+class Concordance(Objective):
+    """1 - CCC of each dimension over the known frames of a batch, averaged.
+
+    Args:
+        sizes: of the run.
+        compat: "glam-imperial" adds the losses of the dimensions up with the weights 1, 1/2, 1/3, ... as the released
+            code of Tzirakis et al. 2021 does, where a running mean was meant.
+    """
+
+    units = ("time",)
+
+    def __init__(self, *, sizes: Sizes, compat: Literal["glam-imperial"] | None = None) -> None:
+        super().__init__()
+        del sizes
+        self.compat = compat
+
+    def forward(self, model: nn.Module, batch: Any, progress: float) -> Loss:
+        """The loss of sequences (sequence, frame, dimension); what is not known may be anything."""
+        del progress
+        return Loss(self.of_frames(batch.through(model).predictions, batch.labels, batch.known), {}, None)
+
+    def of_frames(self, predictions: Tensor, labels: Tensor, known: Tensor) -> Tensor:
+        """The loss of predictions (sequence, frame, dimension)."""
+        losses = torch.stack(
+            [
+                concordance_loss(predictions[..., k : k + 1], labels[..., k : k + 1], known[..., k])
+                for k in range(labels.shape[-1])
+            ]
+        )
+        if self.compat is None:
+            return losses.mean()
+        return (losses / torch.arange(1, len(losses) + 1, device=losses.device)).sum()
+
+
 @OBJECTIVES.register("domain-adversarial")
-class DomainAdversarial(nn.Module):
+class DomainAdversarial(Objective):
     """Emotion from the labelled utterances, and domains that all utterances of a batch are to lose.
 
     Gao et al. 2022: `(1 - center) CE + center C + weight (sum of the domains' CE)`, the domains behind a gradient
@@ -97,7 +254,11 @@ class DomainAdversarial(nn.Module):
         standardized: whether the heads read each row of features with mean 0 and variance 1; see `DomainHeads`.
         alignment: weight of the distance between the covariances of labelled and unlabelled utterances (Sun & Saenko
             2016), where there are unlabelled ones.
+        class_weights: see `ClassLoss`.
+        focal: see `ClassLoss`.
     """
+
+    uses_unlabelled = True
 
     def __init__(
         self,
@@ -111,6 +272,8 @@ class DomainAdversarial(nn.Module):
         conditional: bool = False,
         standardized: bool = False,
         alignment: float = 0.0,
+        class_weights: ClassWeights | None = None,
+        focal: float = 0.0,
     ) -> None:
         super().__init__()
         check_domains(domains)
@@ -120,16 +283,17 @@ class DomainAdversarial(nn.Module):
             raise ConfigError(f"objective: needs 0 <= center < 1, found {center}")
         self.domain_weight, self.center, self.reversal, self.alignment = domain_weight, center, reversal, alignment
         self.conditional = conditional
-        n_given = sizes.n_classes if conditional else 0
+        self.of_classes = ClassLoss(sizes, class_weights=class_weights, focal=focal)
+        n_given = len(sizes.classes) if conditional else 0
         self.heads = DomainHeads(sizes.n_shared, sizes.n_domains, n_given, standardized=standardized)
-        self.centers = CenterLoss(sizes.n_classes, sizes.n_embedding, center_rate) if center else None
+        self.centers = CenterLoss(len(sizes.classes), sizes.n_embedding, center_rate) if center else None
 
     def forward(self, recognizer: Recognizer, batch: Batch, progress: float) -> Loss:
         """The loss of a batch; domain accuracies are logged, chance is what the adversary is after."""
-        output = recognizer(batch.segments, batch.n_frames, batch.n_segments)
+        output = batch.through(recognizer)
         n = len(batch.targets)
         scores = output.scores[:n]
-        loss = (1 - self.center) * nn.functional.cross_entropy(scores, batch.targets)
+        loss = (1 - self.center) * self.of_classes(scores, batch.targets)
         if self.centers is not None:
             loss = loss + self.center * self.centers(output.embedding[:n], batch.targets)
         shared = output.embedding if output.shared is None else output.shared
@@ -143,7 +307,7 @@ class DomainAdversarial(nn.Module):
 
 
 @OBJECTIVES.register("adversarial-autoencoder")
-class AdversarialAutoencoder(nn.Module):
+class AdversarialAutoencoder(Objective):
     """Reconstruct segments while the latent tells emotion and not speaker and corpus (Gao et al. 2021).
 
     `L = L_AE + alpha (L_e + beta L_s + (1 - beta) L_c)`, L_s and L_c behind a gradient reversal of scale lambda, which
@@ -157,7 +321,12 @@ class AdversarialAutoencoder(nn.Module):
         adversarial_weight: alpha; the paper does not print it.
         speaker_share: beta; the paper does not print it.
         reversal: lambda, "constant" or the "ramp" of Ganin et al. 2016; the paper does not print it.
+        class_weights: see `ClassLoss`.
+        focal: see `ClassLoss`.
     """
+
+    of_segments = True
+    uses_unlabelled = True
 
     def __init__(
         self,
@@ -167,14 +336,17 @@ class AdversarialAutoencoder(nn.Module):
         adversarial_weight: float = 1.0,
         speaker_share: float = 0.5,
         reversal: ReversalSchedule = "ramp",
+        class_weights: ClassWeights | None = None,
+        focal: float = 0.0,
     ) -> None:
         super().__init__()
+        self.of_classes = ClassLoss(sizes, class_weights=class_weights, focal=focal)
         check_domains(domains)
         self.adversarial_weight, self.reversal = adversarial_weight, reversal
         self.shares = {"speaker": speaker_share, "corpus": 1 - speaker_share}
         if set(domains) - set(self.shares):
             raise ConfigError(f"objective adversarial-autoencoder: domains are speaker and corpus, found {domains}")
-        self.emotion = nn.Linear(sizes.n_embedding, sizes.n_classes) if domains else None
+        self.emotion = nn.Linear(sizes.n_embedding, len(sizes.classes)) if domains else None
         self.heads = DomainHeads(sizes.n_embedding, sizes.n_domains, standardized=True) if domains else None
 
     def forward(self, recognizer: Recognizer, batch: Batch, progress: float) -> Loss:
@@ -183,7 +355,7 @@ class AdversarialAutoencoder(nn.Module):
         if self.emotion is None or self.heads is None:
             return Loss(of_reconstruction, {}, None)
         scores = self.emotion(latent[: len(batch.targets)])  # each labelled item is one segment
-        of_emotion = nn.functional.cross_entropy(scores, batch.targets)
+        of_emotion = self.of_classes(scores, batch.targets)
         self.heads.reversal.scale = reversal_scale(progress, self.reversal)
         loss = of_emotion
         logged: dict[str, Tensor | float] = {"reconstruction": of_reconstruction.detach()}
@@ -195,12 +367,15 @@ class AdversarialAutoencoder(nn.Module):
 
 
 @OBJECTIVES.register("reconstruction")
-class Reconstruction(nn.Module):
+class Reconstruction(Objective):
     """The autoencoder alone, without any label: stage 2 of Gao et al. 2021, where the adversary is frozen.
 
     Args:
         sizes: of the run.
     """
+
+    of_segments = True
+    uses_unlabelled = True
 
     def __init__(self, *, sizes: Sizes) -> None:
         super().__init__()
@@ -213,15 +388,20 @@ class Reconstruction(nn.Module):
 
 
 def build_objective(
-    component: Component, recognizer: Recognizer, domains: Mapping[str, Mapping[str, int]], batch: Batch
+    component: Component,
+    recognizer: Recognizer,
+    domains: Mapping[str, Mapping[str, int]],
+    batch: Batch,
+    counts: Sequence[int] | None = None,
 ) -> nn.Module:
-    """An objective with parts of the sizes that a network gives.
+    """An objective with parts of the sizes that a recogniser gives.
 
     Args:
         component: name and options.
         recognizer: whose outputs it reads.
         domains: domain -> value -> index, of the domains that it asks for.
         batch: an example or more, to see the sizes of what the network gives.
+        counts: (class,), how often each class is learnt from.
     """
     recognizer.eval()
     with torch.no_grad():
@@ -229,24 +409,27 @@ def build_objective(
             features = recognizer.features(batch.segments, batch.n_frames)
             n_embedding = n_shared = recognizer.network.autoencoder.encode(features, batch.n_frames).shape[1]
         else:
-            output = recognizer(batch.segments, batch.n_frames, batch.n_segments)
+            output = batch.through(recognizer)
             n_embedding = output.embedding.shape[1]
             n_shared = n_embedding if output.shared is None else output.shared.shape[1]
     recognizer.train()
     n_domains = {name: len(values) for name, values in domains.items()}
-    sizes = Sizes(len(recognizer.specification.classes), n_embedding, n_shared, n_domains)
+    sizes = Sizes(tuple(recognizer.specification.classes), n_embedding, n_shared, n_domains, counts)
     objective: nn.Module = OBJECTIVES.build(component.name, component.options, sizes=sizes)
     return objective
 
 
 def is_of_segments(objective: str) -> bool:
-    """Whether an objective is one of single segments, also for a network that hears utterances whole."""
-    return objective in ("adversarial-autoencoder", "reconstruction")
+    """Whether the objective of this name learns from single segments; see `Objective`."""
+    return bool(OBJECTIVES[objective].of_segments)
 
 
-def hears_unlabelled(objective: str) -> bool:
-    """Whether an objective has a use for utterances without a label."""
-    return objective != "cross-entropy"
+def check_classes(component: Component, classes: Sequence[str]) -> None:
+    """Raise a `ConfigError` for a weight of a class that there is not."""
+    weights = component.options.get("class_weights")
+    for name in weights if isinstance(weights, Mapping) else ():
+        if name not in classes:
+            raise ConfigError(f"objective: class_weights: {unknown_name('class', name, classes)}")
 
 
 def check_domains(domains: Sequence[str]) -> None:

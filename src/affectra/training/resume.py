@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from torch import Tensor
 
 from affectra.errors import CheckpointError
 from affectra.files import atomic_path
+
+OLDER = re.compile(r"^(recognizer|network)\.")
 
 
 class SafetensorsCheckpointIO(CheckpointIO):
@@ -37,6 +40,8 @@ class SafetensorsCheckpointIO(CheckpointIO):
                 decoded: dict[str, Any] = _decode(json.loads(file.metadata()["structure"]), tensors)
         except (SafetensorError, ValueError, KeyError, TypeError) as error:
             raise CheckpointError(f"{path}: damaged; remove it and this fold starts again") from error
+        weights = decoded["state_dict"]  # version 0.1 named the model by its unit
+        decoded["state_dict"] = {OLDER.sub("model.", name): tensor for name, tensor in weights.items()}
         if isinstance(map_location, str | torch.device):
             decoded["state_dict"] = {k: v.to(map_location) for k, v in decoded["state_dict"].items()}
         return decoded

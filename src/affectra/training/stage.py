@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import lightning.pytorch as pl
+import numpy as np
 import torch
 from lightning.pytorch.callbacks import RichProgressBar
 from safetensors import SafetensorError
@@ -21,8 +22,9 @@ from affectra.features.specification import Specification
 from affectra.files import atomic_path
 from affectra.models.recognizer import Recognizer, save_checkpoint
 from affectra.recipes.recipe import TrainingPlan
-from affectra.training.checks import check_parts
+from affectra.training.checks import check_recognizer
 from affectra.training.data import (
+    UNKNOWN,
     Collate,
     EpochBatches,
     Example,
@@ -32,11 +34,13 @@ from affectra.training.data import (
     test_loader,
     training_loader,
 )
-from affectra.training.history import EpochSeeds, History, ResumeState
+from affectra.training.history import BestEpoch, EpochSeeds, History, ResumeState
 from affectra.training.module import Training
 from affectra.training.objectives import build_objective, is_of_segments
+from affectra.training.parts import freeze, is_in
 from affectra.training.resume import SafetensorsCheckpointIO
 from affectra.training.seeds import derive_seed
+from affectra.training.watch import UtteranceWatch
 
 # Each number of segments in a batch is a kernel of its own to oneDNN; the 1024 it keeps are hundreds of MB.
 os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
@@ -83,12 +87,11 @@ def train_stage(job: StageJob, groups: Mapping[str, Statistics]) -> None:
     recognizer = Recognizer(job.specification)
     recognizer.normalization.fit(example.load() for example in job.train)
     if job.start is not None:
-        _take_weights(recognizer, job.start)
+        _take_weights(recognizer, job.start, job.plan.take)
     if job.plan.channels_last:
         recognizer.network.to(memory_format=torch.channels_last)
-    check_parts(recognizer, job.plan)
-    for part in job.plan.freeze:
-        recognizer.get_submodule(part).requires_grad_(False)
+    check_recognizer(recognizer, job.plan)
+    freeze(recognizer, job.plan)
     together = recognizer.is_sequence and not is_of_segments(job.plan.objective.name)
     dataset = SegmentDataset((*job.train, *job.unlabelled), recognizer, True, groups, together)
     n_labelled = sum(owner < len(job.train) for owner, _ in dataset.places)
@@ -97,26 +100,34 @@ def train_stage(job: StageJob, groups: Mapping[str, Statistics]) -> None:
         job.seed, job.fold, job.name,
     )  # fmt: skip
     collate = Collate(domain_indices(job.plan.objective.options.get("domains", ()), dataset.utterances))
-    objective = build_objective(job.plan.objective, recognizer, collate.domains, collate([dataset[0]]))
+    counts = np.bincount(
+        [example.target for example in job.train if example.target != UNKNOWN],
+        minlength=len(job.specification.classes),
+    )
+    objective = build_objective(job.plan.objective, recognizer, collate.domains, collate([dataset[0]]), counts.tolist())
     watched = job.dev if not is_of_segments(job.plan.objective.name) else ()
     dev = SegmentDataset(watched, recognizer, False, groups, together) if watched else None
     fit(
-        trainer(job.plan, job.folder, job.seed, job.fold, job.name),
-        Training(recognizer, objective, job.plan),
+        Training(recognizer, objective, job.plan, UtteranceWatch()),
         training_loader(dataset, batches, collate),
         test_loader(dev, job.plan.batch_size) if dev else None,
-        job.folder / "resume" / "last.safetensors",
+        job.folder,
+        (job.seed, job.fold, job.name),
     )
     _save(recognizer.eval(), objective, job.folder)
 
 
-def _take_weights(recognizer: Recognizer, folder: Path) -> None:
-    """Start from what the stage before has learnt, front end and network.
+def _take_weights(recognizer: Recognizer, folder: Path, parts: list[str]) -> None:
+    """Start from what the stage before has learnt, front end and network, or some parts of them.
 
     Only the statistics of the normalisation stay those of this stage's training part. No learnt front end stands before
     them: `Recognizer` refuses a normalisation of frames that are not final.
     """
-    own = {name: tensor for name, tensor in recognizer.state_dict().items() if name.startswith("normalization.")}
+    own = {
+        name: tensor
+        for name, tensor in recognizer.state_dict().items()
+        if name.startswith("normalization.") or (parts and not is_in(name, parts, recognizer))
+    }
     try:
         recognizer.load_state_dict({**load_file(folder / "model.safetensors"), **own})
     except (OSError, SafetensorError, RuntimeError) as error:
@@ -124,17 +135,23 @@ def _take_weights(recognizer: Recognizer, folder: Path) -> None:
         raise CheckpointError(f"{folder}/model.safetensors: no weights to start from: {first}") from error
 
 
-def trainer(plan: TrainingPlan, folder: Path, *place: int | str) -> pl.Trainer:
-    """Build the Lightning trainer, which runs a training and keeps its history and resume state.
+def fit(module: Training, batches: object, dev: object | None, folder: Path, place: tuple[int | str, ...]) -> None:
+    """Train to the end, going on from the resume state where there is one; the model then has the weights to keep.
+
+    Writes history.csv, and kept.json where the best epoch was chosen on the dev part.
 
     Args:
-        plan: the recipe's training part.
-        folder: where they go.
+        module: what is trained, and how.
+        batches: loads the training part.
+        dev: loads the dev part; None without one.
+        folder: where history and resume state go.
         place: seed, fold and stage, which every random stream derives from.
     """
     for name in ("lightning.pytorch", "lightning.fabric"):  # advertisements; its warnings and errors stay
         logging.getLogger(name).setLevel(logging.WARNING)
-    return pl.Trainer(
+    plan, state = module.plan, folder / "resume" / "last.safetensors"
+    best = BestEpoch(folder, module.watch.score) if plan.keep == "best-dev" else None
+    trainer = pl.Trainer(
         max_epochs=plan.epochs,
         precision=plan.precision,
         accelerator="auto",
@@ -150,13 +167,10 @@ def trainer(plan: TrainingPlan, folder: Path, *place: int | str) -> pl.Trainer:
             *([RichProgressBar(console_kwargs={"stderr": True})] if sys.stderr.isatty() else []),
             EpochSeeds(*place),
             History(folder / "history.csv"),
-            ResumeState(folder / "resume" / "last.safetensors"),
+            *([best] if best else []),
+            ResumeState(state),
         ],
     )
-
-
-def fit(trainer: pl.Trainer, module: pl.LightningModule, batches: object, dev: object, state: Path) -> None:
-    """Train to the end, going on from the resume state where there is one."""
     with warnings.catch_warnings():
         # Segments are views of memory maps: workers would cost more than they bring.
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
@@ -172,6 +186,8 @@ def fit(trainer: pl.Trainer, module: pl.LightningModule, batches: object, dev: o
             if trainer.interrupted:  # Lightning turns Ctrl-C into exit(1)
                 raise KeyboardInterrupt from left
             raise
+    if best is not None:
+        best.restore(module)
 
 
 def _save(recognizer: Recognizer, objective: nn.Module, folder: Path) -> None:

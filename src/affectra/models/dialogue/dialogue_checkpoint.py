@@ -12,8 +12,8 @@ from torch import nn
 
 from affectra.errors import CheckpointError, ConfigError
 from affectra.files import atomic_path, read_json, write_json
-from affectra.models.dialogue.dialogue import DIALOGUE_MODELS, DialogueOutput
-from affectra.models.dialogue.turns import Dialogue, TurnBatch, Vectors, batch_of
+from affectra.models.dialogue.dialogue import DIALOGUE_MODELS
+from affectra.models.dialogue.turns import Dialogue, Vectors, batch_of
 from affectra.recipes.recipe import Head
 
 FORMAT = 1
@@ -28,15 +28,6 @@ def build_head(head: Head, sizes: Sequence[int], n_classes: int) -> nn.Module:
         head.model.name, head.model.options, n_features=n_features, n_classes=n_classes
     )
     return network
-
-
-def answer(network: nn.Module, batch: TurnBatch) -> DialogueOutput:
-    """Apply a network to a batch; one of a single modality takes the turns themselves."""
-    if getattr(network, "is_fusion", False):
-        output: DialogueOutput = network(batch.modalities, batch.n_turns, batch.speakers, batch.present)
-    else:
-        output = network(batch.modalities[0], batch.n_turns, batch.speakers)
-    return output
 
 
 def save_head(network: nn.Module, head: Head, sizes: Sequence[int], classes: Sequence[str], folder: Path) -> None:
@@ -79,7 +70,7 @@ def apply_head(
     embeddings: dict[str, npt.NDArray[np.float32]] = {}
     for first in range(0, len(dialogues), BATCH):
         part = dialogues[first : first + BATCH]
-        output = answer(network, batch_of(part, vectors, sizes, {}))
+        output = batch_of(part, vectors, sizes, {}).through(network)
         for i, dialogue in enumerate(part):
             n = len(dialogue.keys)
             rows = output.scores[i, :n].double().softmax(-1).numpy()

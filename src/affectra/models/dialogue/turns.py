@@ -7,8 +7,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from affectra.models.dialogue.dialogue import DialogueOutput
 from affectra.models.utterance.domain import UNKNOWN
 
 Vectors = Mapping[str, npt.NDArray[np.float32]]  # embeddings of turns by key; a turn that lacks the modality has none
@@ -47,6 +48,18 @@ class TurnBatch(NamedTuple):
     speakers: Tensor
     present: Tensor
     targets: Tensor
+
+    def through(self, network: nn.Module) -> DialogueOutput:
+        """The output of a network for these dialogues; one of a single modality takes the turns themselves."""
+        fuses = getattr(network, "is_fusion", False)
+        given = (self.modalities if fuses else self.modalities[0], self.n_turns, self.speakers)
+        output: DialogueOutput = network(*given, self.present) if fuses else network(*given)
+        return output
+
+    @property
+    def n_items(self) -> int:
+        """How many turns have a class."""
+        return int((self.targets != UNKNOWN).sum())
 
 
 def batch_of(

@@ -24,7 +24,8 @@ from affectra.runs.units.transcripts import MISSING, check_transcripts, is_recog
 from affectra.runs.units.turns import spoken_turns
 from affectra.tasks.labels import TASKS, LabelledUtterances, map_labels, unknown_task
 from affectra.tasks.tables import read_predictions
-from affectra.training.checks import check_fitting, check_head, check_parts
+from affectra.training.checks import check_fitting, check_head, check_recognizer
+from affectra.training.objectives import check_classes
 
 __all__ = ["check", "check_fit", "facts", "finish", "label", "outline", "prepare"]
 
@@ -101,8 +102,11 @@ def check_fit(plan: Plan) -> None:
         CorpusError: no turn of a fold's training part has one of the modalities.
     """
     recipe, turns = recipe_of(plan), spoken_turns(plan)
+    for head in (recipe.context, recipe.fusion):
+        if head is not None:
+            check_classes(head.training.objective, plan.data.labelled.classes)
     for name, part in recipe.modalities.items():
-        check_parts(Recognizer(specification(plan, part)), part.training)
+        check_recognizer(Recognizer(specification(plan, part)), part.training)
         as_given = recipe.transcripts is None or recipe.transcripts.used == "test"
         columns = [COLUMN[name]] if as_given else _columns(recipe, name)
         having = set(turns.loc[(turns[columns] != "").any(axis=1), "key"])

@@ -21,6 +21,7 @@ from affectra.recipes.recipe import TrainingPlan
 from affectra.runs.units.inputs import stretches_of
 from affectra.training.data import Collate, Example, SegmentDataset, domain_indices
 from affectra.training.objectives import build_objective, is_of_segments
+from affectra.training.parts import freeze
 
 BUDGET_S = 1.0  # of timed steps, for all trainings of a recipe together
 N_SAMPLED = 64  # utterances that stand for all
@@ -123,8 +124,7 @@ def training_time(
     recognizer = Recognizer(specification).train()
     if plan.channels_last:
         recognizer.network.to(memory_format=torch.channels_last)
-    for part in plan.freeze:
-        recognizer.get_submodule(part).requires_grad_(False)
+    freeze(recognizer, plan)
     together = recognizer.is_sequence and not is_of_segments(plan.objective.name)
     dataset = SegmentDataset(blanks, recognizer, True, {}, together)
     order = np.random.default_rng(0).permutation(len(dataset))

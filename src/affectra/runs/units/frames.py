@@ -17,6 +17,7 @@ from affectra.runs.units.spoken_words import check_transcripts
 from affectra.tasks.dimensions import Dimensions
 from affectra.tasks.labels import NOT_YET, LabelledUtterances, select, unknown_task
 from affectra.training.checks import check_frame_training
+from affectra.training.parts import check_parts
 from affectra.training.units.timelines import network_plan
 from affectra.training.units.word_space import check_word_space
 
@@ -42,7 +43,7 @@ def check(recipe: ContinuousRecipe) -> None:
         if recipe.words.transcripts is not None:
             check_transcripts(recipe.words.transcripts)
     check_frame_training(recipe.training)
-    FrameNetwork(network_plan(recipe))
+    check_parts(FrameNetwork(network_plan(recipe)), recipe.training)
 
 
 def label(corpora: Sequence[Corpus], recipe: ContinuousRecipe) -> LabelledUtterances:

@@ -28,7 +28,7 @@ from affectra.splits.protocols import Splits
 from affectra.splits.protocols.folds import PARTS
 from affectra.tasks.labels import TASKS, LabelledUtterances, map_labels, unknown_task
 from affectra.tasks.tables import read_predictions
-from affectra.training.checks import check_fitting, check_parts, check_training
+from affectra.training.checks import check_fitting, check_recognizer, check_training
 from affectra.training.units.fold import LAST
 
 __all__ = ["check", "check_fit", "facts", "finish", "label", "label_pretraining", "outline", "prepare"]
@@ -62,6 +62,10 @@ def _check_stages(recipe: Recipe) -> None:
             raise ConfigError(
                 f"stages: {stage.name}: on the pretraining corpora no test audio is heard; set unlabelled_batch_size "
                 "to 0, or data to train"
+            )
+        if stage.data == "pretraining" and stage.training.keep == "best-dev":
+            raise ConfigError(
+                f"stages: {stage.name}: pretraining has no dev part to choose an epoch on; set keep to last"
             )
     kinds = [stage.data for stage in recipe.stages]
     if sorted(kinds) != kinds:  # "pretraining" comes before "train" in the alphabet too
@@ -111,7 +115,7 @@ def check_fit(plan: Plan) -> None:
     recognizer, recipe = Recognizer(specification(plan)), recipe_of(plan)
     for training in (*(stage.training for stage in recipe.stages), recipe.training):
         if training is not None:
-            check_parts(recognizer, training)
+            check_recognizer(recognizer, training)
 
 
 def outline(plan: Plan, n_processes: int) -> list[str]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from affectra.features.extract import Stretch
@@ -18,6 +18,7 @@ from affectra.features.words.word_frames import SaidFrames, words_on_frames
 from affectra.features.words.word_spaces import Speech, WordSpace
 from affectra.models.dialogue.turns import Dialogue
 from affectra.models.frame.frame_network import NetworkPlan
+from affectra.models.frame.registry import ContinuousOutput
 from affectra.recipes.recipe import ContinuousRecipe
 from affectra.tasks.traces.table import Trace
 from affectra.training.units.word_space import size_of
@@ -157,6 +158,16 @@ class FrameBatch(NamedTuple):
     n_frames: Tensor
     labels: Tensor
     known: Tensor
+
+    def through(self, network: nn.Module) -> ContinuousOutput:
+        """The output of a network for these sequences."""
+        output: ContinuousOutput = network(self.acoustic, self.semantic, self.n_frames)
+        return output
+
+    @property
+    def n_items(self) -> int:
+        """How many labels are known."""
+        return int(self.known.sum())
 
 
 class Piece(NamedTuple):
