@@ -448,7 +448,7 @@ def test_a_stretch_is_the_same_part_of_the_whole(name: str, sample_rate: int, tm
     [
         (0.5, None, "starting at 0.5 s is beyond its end, it lasts 0.50 s"),
         (7.0, 8.0, "beyond its end"),
-        (0.3, 0.2, "the stretch from 0.3 s to 0.2 s is empty"),
+        (0.3, 0.2, "the segment from 0.3 s to 0.2 s is empty"),
         (0.3, 0.3, "is empty"),
         (0.1, -1.0, "is empty"),
         (-0.1, None, "cannot start at -0.1 s"),

@@ -11,7 +11,7 @@ from affectra.audio.augment import _spoken_faster, augment
 from affectra.corpora.manifest import read_manifest, write_manifest
 from affectra.errors import ConfigError
 from affectra.features.cache import load_frames
-from affectra.features.extract import Stretch, extract
+from affectra.features.extract import AudioSpan, extract
 from affectra.files import read_json
 from affectra.recipes.config import load_recipe, parse_assignments
 from affectra.recipes.recipe import Augmentation
@@ -202,13 +202,13 @@ FRONT_END = {"name": "voice-statistics", "options": {}}
 
 
 @pytest.fixture
-def recording(tmp_path: Path) -> Stretch:
+def recording(tmp_path: Path) -> AudioSpan:
     time_s = np.arange(RATE) / RATE
     soundfile.write(tmp_path / "one.wav", 0.2 * np.sin(2 * np.pi * 200 * time_s) + noise(RATE), RATE)
-    return Stretch(tmp_path / "one.wav")
+    return AudioSpan(tmp_path / "one.wav")
 
 
-def frames_of(stretch: Stretch, cache: Path, monkeypatch: pytest.MonkeyPatch, **options: Any) -> bytes:
+def frames_of(stretch: AudioSpan, cache: Path, monkeypatch: pytest.MonkeyPatch, **options: Any) -> bytes:
     monkeypatch.setenv("AFFECTRA_CACHE", str(cache))
     (found,) = extract([stretch], FRONT_END, **options)
     assert found.path.is_relative_to(cache)
@@ -218,7 +218,7 @@ def frames_of(stretch: Stretch, cache: Path, monkeypatch: pytest.MonkeyPatch, **
 
 
 def test_the_same_copy_twice_is_the_same_bytes_and_another_is_another(
-    recording: Stretch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    recording: AudioSpan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = load_recipe("voice-linear").recipe.augmentation
     seen = set()
@@ -233,7 +233,7 @@ def test_the_same_copy_twice_is_the_same_bytes_and_another_is_another(
 
 
 def test_more_copies_leave_the_first_ones_and_another_plan_changes_them(
-    recording: Stretch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    recording: AudioSpan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = load_recipe("voice-linear").recipe.augmentation
     assert plan is not None
@@ -246,7 +246,7 @@ def test_more_copies_leave_the_first_ones_and_another_plan_changes_them(
 
 
 def test_two_stretches_of_a_recording_are_altered_in_two_ways(
-    recording: Stretch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    recording: AudioSpan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Seeds of their own: else all utterances of a long recording would lie in the same room and noise."""
     seeds = []
@@ -254,7 +254,7 @@ def test_two_stretches_of_a_recording_are_altered_in_two_ways(
         "affectra.audio.augment.augment",
         lambda samples, _rate, _plan, rng: seeds.append(rng.integers(1 << 62)) or samples,
     )
-    for stretch in (recording, Stretch(recording.audio, 0.0, 0.4), Stretch(recording.audio, 0.4, 0.8)):
+    for stretch in (recording, AudioSpan(recording.audio, 0.0, 0.4), AudioSpan(recording.audio, 0.4, 0.8)):
         frames_of(stretch, tmp_path / "cache", monkeypatch, augmentation=plan_with())
     assert len(set(seeds)) == 3
 

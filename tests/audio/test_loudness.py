@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from affectra.audio.loudness import at_loudness, loudness
 from affectra.errors import ConfigError
-from affectra.features.extract import Stretch, extract
+from affectra.features.extract import AudioSpan, extract
 from affectra.features.specification import Specification
 from affectra.models.recognizer import Recognizer, save_checkpoint
 from affectra.predict.export import export
@@ -111,8 +111,8 @@ def test_training_hears_what_prediction_does(tmp_path: Path, monkeypatch: pytest
     soundfile.write(tmp_path / "a.wav", speech(), 16_000, subtype="FLOAT")
     model = recognizer(-23.0)
     front_end = dict(model.specification.front_end)
-    (levelled,) = extract([Stretch(tmp_path / "a.wav")], front_end, loudness=-23.0)
-    (plain,) = extract([Stretch(tmp_path / "a.wav")], front_end)
+    (levelled,) = extract([AudioSpan(tmp_path / "a.wav")], front_end, loudness=-23.0)
+    (plain,) = extract([AudioSpan(tmp_path / "a.wav")], front_end)
     assert levelled.path != plain.path
     answer = model.recognize(np.load(levelled.path))
     np.testing.assert_allclose(TorchRecognizer([model])(speech()).probabilities, answer.probabilities, atol=1e-6)

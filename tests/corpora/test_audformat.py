@@ -264,7 +264,7 @@ def test_nothing_is_written_over_or_left_behind(tmp_path: Path) -> None:
     twice = make_corpus(
         [{"utterance": "u", "file": "a.wav", "end": 1.0}, {"utterance": "v", "file": "a.wav", "end": 1.0}]
     )
-    with pytest.raises(CorpusError, match="mine: v is the same stretch as another utterance; a database has each once"):
+    with pytest.raises(CorpusError, match="mine: v is the same segment as another utterance; a database has each once"):
         write(twice, tmp_path / "y")
     assert list((tmp_path / "y").iterdir()) == []
 

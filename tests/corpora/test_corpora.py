@@ -546,8 +546,8 @@ def test_a_table_of_ratings_without_emotion_words_is_read_and_says_so(tmp_path: 
         ({"file": "/elsewhere/1.wav"}, "not below"),
         ({"start": "soon"}, "start is 'soon', not a number"),
         ({"valence": "inf"}, "valence is 'inf', not a number"),
-        ({"start": "2", "end": "1"}, "from 2.0 to 1.0 s is no stretch of time"),
-        ({"start": "-1"}, "no stretch"),
+        ({"start": "2", "end": "1"}, "from 2.0 to 1.0 s is no span of time"),
+        ({"start": "-1"}, "no span"),
         ({"utterance": "first"}, "'first' stands there twice"),
     ],
 )

@@ -305,7 +305,7 @@ def test_spellings_that_may_be_one_speaker_are_found(healthy: Corpus) -> None:
 
 
 def test_two_utterances_of_one_stretch_are_found(healthy: Corpus) -> None:
-    assert found(examine(change(healthy, "u2", file="wav/1.wav")), "warning", "wav/1.wav", "u2 is the same stretch")
+    assert found(examine(change(healthy, "u2", file="wav/1.wav")), "warning", "wav/1.wav", "u2 is the same segment")
 
 
 def test_an_utterance_that_starts_after_its_file_is_an_error(healthy: Corpus) -> None:

@@ -151,7 +151,7 @@ BROKEN: dict[str, tuple[dict[str, Any] | str, str]] = {
     "no audio": (line("a02"), "(emodb-a02): no such file below "),
     "a word as time": (line("a01", end_time="late"), "(emodb-a01): end is not a number; left out"),
     "nan as time": (line("a01", end_time=float("nan")), "(emodb-a01): end is not a number; left out"),
-    "backwards": (line("a01", start_time=2, end_time=1), "(emodb-a01): from 2.0 to 1.0 s is no stretch of time"),
+    "backwards": (line("a01", start_time=2, end_time=1), "(emodb-a01): from 2.0 to 1.0 s is no span of time"),
     "a twin": (line("b01"), "emodb-b01 stands there twice; left out"),
 }
 

@@ -472,8 +472,8 @@ def test_a_file_that_does_not_belong_is_named(small: Path, file: str, fault: str
 @pytest.mark.parametrize(
     ("line", "fault"),
     [
-        ("M: [BREATHING] Okay.", "does not begin with a turn's name and times; nobody's text; left out"),
-        (f"{DIALOGUE}_M000 [010.0", "does not begin with a turn's name and times; nobody's text; left out"),
+        ("M: [BREATHING] Okay.", "does not begin with a turn's name and times; left out"),
+        (f"{DIALOGUE}_M000 [010.0", "does not begin with a turn's name and times; left out"),
         (f"{DIALOGUE}_M009 [019.0000-019.9000]: No.", "no usable label line for this turn; its text is left out"),
         (f"{DIALOGUE}_M000 [010.0100-011.3925]: Yes.", "a second text for this turn; left out"),
     ],

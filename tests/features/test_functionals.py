@@ -23,7 +23,7 @@ from affectra.errors import CheckpointError, ConfigError
 from affectra.features.audio import functionals
 from affectra.features.audio.functionals import Functionals
 from affectra.features.cache import FrameCache, load_frames
-from affectra.features.extract import Stretch, extract
+from affectra.features.extract import AudioSpan, extract
 from affectra.features.frames.spectral import N_FUNCTIONALS
 from affectra.features.front_ends import FRONT_ENDS
 from affectra.features.normalization import Normalization
@@ -75,7 +75,7 @@ def test_a_stretch_of_any_length_is_one_vector_of_numbers(feature_set: str, n_sa
 
 def test_numbers_too_large_for_half_precision_are_kept(voice: np.ndarray, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", voice, 16_000, subtype="FLOAT")
-    (found,) = extract([Stretch(tmp_path / "a.wav")], COMPARE)
+    (found,) = extract([AudioSpan(tmp_path / "a.wav")], COMPARE)
     frames = load_frames(found.path)
     assert frames is not None and frames.dtype == np.float32 and found.n_frames == 1
     np.testing.assert_array_equal(frames, Functionals().frames(torch.from_numpy(voice)).numpy())
@@ -189,7 +189,7 @@ def test_equal_votes_go_to_the_first_class_as_in_scikit_learn() -> None:
 def test_it_answers_as_scikit_learn_does_on_real_speech(data_dir: Path) -> None:
     files = sorted((data_dir / "emodb" / "wav").iterdir())
     files = [file for file in files if file.name[:2] in ("03", "09", "14")]
-    frames = [load_frames(found.path) for found in extract([Stretch(file) for file in files], COMPARE)]
+    frames = [load_frames(found.path) for found in extract([AudioSpan(file) for file in files], COMPARE)]
     x = np.concatenate([f for f in frames if f is not None])
     y = np.array(["WLEAFTN".index(file.name[5]) for file in files])
     test = np.array([file.name[:2] == "14" for file in files])

@@ -307,21 +307,21 @@ def test_a_long_recording_in_stretches_is_the_whole(monkeypatch: pytest.MonkeyPa
     leaf, waveform = Leaf(), torch.stack([SIGNALS["noise"], SIGNALS["onset"]])
     with torch.no_grad():
         whole = leaf(waveform)
-        monkeypatch.setattr(leaf_module, "STRETCH_FRAMES", 2 * 37)
+        monkeypatch.setattr(leaf_module, "CHUNK_FRAMES", 2 * 37)
         torch.testing.assert_close(leaf(waveform), whole, atol=2e-5, rtol=0)
 
 
 def test_an_hour_is_never_in_memory_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """What becomes of a stretch grows with it, of which a batch has 8192 frames at most."""
     leaf, lengths = Leaf(20, 1000, window_s=0.03, hop_s=0.03), []
-    compute = Leaf.stretch_energies
+    compute = Leaf.chunk_energies
     monkeypatch.setattr(
-        Leaf, "stretch_energies", lambda self, *args: lengths.append(args[0].shape[1]) or compute(self, *args)
+        Leaf, "chunk_energies", lambda self, *args: lengths.append(args[0].shape[1]) or compute(self, *args)
     )
     with torch.no_grad():
         outputs = leaf(0.1 * torch.randn(1, 3600 * 1000, generator=torch.Generator().manual_seed(0)))
     assert outputs.shape == (1, 20, 120_000) and outputs.isfinite().all()
-    assert len(lengths) > 10 and max(lengths) == leaf.reach(leaf_module.STRETCH_FRAMES)
+    assert len(lengths) > 10 and max(lengths) == leaf.reach(leaf_module.CHUNK_FRAMES)
 
 
 def test_inference_mode_and_training_take_turns() -> None:

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from affectra.corpora import synthetic
 from affectra.corpora.manifest import Corpus, manifest_from_rows
 from affectra.errors import CheckpointError, ConfigError, CorpusError
-from affectra.features.extract import Stretch
+from affectra.features.extract import AudioSpan
 from affectra.features.words.alignment.homophones import HomophoneCheck, check_homophones
 from affectra.features.words.spoken_words import SpokenWord
-from affectra.features.words.word_frames import SILENCE, SaidFrames, words_on_frames
+from affectra.features.words.word_frames import SILENCE, WordFeatures, words_on_frames
 from affectra.features.words.word_spaces import Speech, load_word_space
-from affectra.recipes.recipe import Component, SaidWords, Transcripts
+from affectra.recipes.recipe import Component, Transcripts, WordInput
 from affectra.runs.units import spoken_words as module
 from affectra.runs.units.spoken_words import corpus_words, said_words, spread_words
 from affectra.text.asr.transcripts import Transcripts as Found
@@ -25,7 +25,7 @@ from affectra.text.asr.words import Transcript, Word
 from affectra.text.word_vectors import WordVectors, write_word_vectors
 from affectra.training.units.word_space import fit_word_space, known_share, size_of
 
-STRETCH = Stretch(Path("nowhere.wav"))
+STRETCH = AudioSpan(Path("nowhere.wav"))
 Span = tuple[str, float, float]
 SPANS = st.tuples(st.floats(0, 5), st.floats(0.01, 1))  # start and length, s
 
@@ -80,10 +80,10 @@ def test_of_overlapping_words_the_later_one_is_taken_and_silence_has_none() -> N
 
 
 def test_vectors_lie_on_the_frames_of_their_words() -> None:
-    frames = SaidFrames(np.array([SILENCE, 0, 0, 1]), np.array([[1.0, 2.0], [3.0, 4.0]], np.float32))
+    frames = WordFeatures(np.array([SILENCE, 0, 0, 1]), np.array([[1.0, 2.0], [3.0, 4.0]], np.float32))
     assert frames.read(0, 4).tolist() == [[0, 0], [1, 2], [1, 2], [3, 4]]
     assert frames.read(2, 3).tolist() == [[1, 2]]
-    assert SaidFrames(np.array([SILENCE]), np.zeros((0, 2), np.float32)).read(0, 1).tolist() == [[0, 0]]
+    assert WordFeatures(np.array([SILENCE]), np.zeros((0, 2), np.float32)).read(0, 1).tolist() == [[0, 0]]
 
 
 def test_words_are_spread_by_their_letters_and_fill_the_stretch() -> None:
@@ -147,7 +147,7 @@ def test_a_table_without_times_is_refused_by_column() -> None:
 
 
 def test_a_corpus_without_a_word_is_refused_by_name() -> None:
-    recipe = SaidWords(times="corpus", vectors=Component(name="skip-gram"), unknown="zeros")
+    recipe = WordInput(times="corpus", vectors=Component(name="skip-gram"), unknown="zeros")
     with pytest.raises(CorpusError, match="made-up: none of 1 utterances has a word"):
         said_words([made_up("")], rows_of(made_up("")), {"u": 3.0}, recipe, lambda _: None)
 
@@ -182,7 +182,7 @@ def test_a_recogniser_may_speak_in_tests_alone(embedded: Corpus, monkeypatch: py
     durations = dict.fromkeys(rows["key"], 2.0)
     for used in ("test", "always"):
         source = Transcripts(source=Component(name="pocketsphinx"), used=used)
-        recipe = SaidWords(times="corpus", transcripts=source, vectors=Component(name="skip-gram"), unknown="zeros")
+        recipe = WordInput(times="corpus", transcripts=source, vectors=Component(name="skip-gram"), unknown="zeros")
         read, tested, facts = said_words([embedded], rows, durations, recipe, lambda _: None)
         first, second = rows["key"]
         assert [(w.word, w.start_s, w.end_s) for w in tested[first]] == [("yes", 0.1, 0.3), ("no", 0.4, 0.6)]
@@ -253,7 +253,7 @@ def test_speech2vec_hears_words_and_reads_none(
     rows = rows_of(embedded)
     words, _ = corpus_words([embedded], rows, dict.fromkeys(rows["key"], 30.0), align=False)
     speeches = [
-        Speech(words[key], Stretch(embedded.root / file), "en-US")
+        Speech(words[key], AudioSpan(embedded.root / file), "en-US")
         for key, file in zip(rows["key"], rows["file"], strict=True)
     ]
     options = {"n_dimensions": 8, "n_epochs": 1, "text_epochs": 1, "n_asked": 4, "min_count": 2}
@@ -263,7 +263,7 @@ def test_speech2vec_hears_words_and_reads_none(
     tested = speeches[30]
     vectors = space.vectors(tested)
     assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
-    others = Speech(tuple(SpokenWord(w.utterance, "other", w.start_s, w.end_s) for w in tested.words), tested.stretch)
+    others = Speech(tuple(SpokenWord(w.utterance, "other", w.start_s, w.end_s) for w in tested.words), tested.span)
     assert (space.vectors(others) == vectors).all(), "which words they are is not asked"
     space.save(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"speech2vec.safetensors", "alignment.safetensors"}

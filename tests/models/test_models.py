@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from affectra.errors import ConfigError
-from affectra.models import MODELS, AttentionCnn, is_fitted_at_once
+from affectra.models import MODELS, AttentionCnn, fits_without_epochs
 from affectra.models.layers import AttentionPool2d, GlobalPool2d
 from affectra.recipes.config import load_recipe
 
@@ -32,7 +32,7 @@ def build(variant: str) -> tuple[nn.Module, int]:
 
 
 def test_every_registered_model_is_tested_here() -> None:
-    elsewhere = {name for name in MODELS if is_fitted_at_once(name)}  # in test_functionals.py, test_linear.py
+    elsewhere = {name for name in MODELS if fits_without_epochs(name)}  # in test_functionals.py, test_linear.py
     elsewhere |= {name for name in MODELS if getattr(MODELS[name], "is_sequence", False)}  # in test_sequence.py
     assert {name for name, _, _ in VARIANTS.values()} | elsewhere == set(MODELS)
     assert elsewhere == {"svm", "linear", "cnn-blstm", "autoencoder-fusion"}

@@ -252,7 +252,7 @@ PROMISES = ("speaker", "session", "dialogue", "sentence")
 def test_clean_folds_pass(promises: Any) -> None:
     rows = make_rows()
     found = audit(make_folds(rows), as_manifest(rows), promises=promises, fingerprints=sounds(rows))
-    assert found.ok and found.heard and not found.findings
+    assert found.ok and found.audio_compared and not found.findings
     assert found.lines() == ["verdict: no leak in 4 folds"]
     assert found.verdicts == ("ok",) * 4
 
@@ -545,7 +545,7 @@ def test_equal_findings_of_many_folds_are_one_line() -> None:
         r["text"] = "the same"
     lines = audit(make_folds(rows), as_manifest(rows), promises=()).lines()
     assert len(lines) == 2
-    assert lines[0].startswith("note: sentence: folds 0-3: 1 of 1 sentences of test are said in train too")
+    assert lines[0].startswith("note: sentence: folds 0-3: 1 of 1 sentences of test are spoken in train too")
     assert "fold 0: 'the same' (s0_0x in test, s4_0x in train)" in lines[0]
 
 
@@ -606,7 +606,7 @@ def test_emodb_shares_its_sentences_and_leaks_nothing(data_dir: Path) -> None:
     found = audit(folds, corpus.manifest, promises=PROTOCOLS["loso"].promises)
     assert found.ok and {finding.kind for finding in found.findings} == {"sentence"}
     assert all((f.severity, f.count, f.total) == ("note", 10, 10) for f in found.findings)
-    assert "10 of 10 sentences of test are said in train too, which speakers share in this corpus" in found.lines()[0]
+    assert "10 of 10 sentences of test are spoken in train too, which speakers share in this corpus" in found.lines()[0]
     assert audit(folds, corpus.manifest, promises=("speaker", "sentence")).leaks == ("sentence",)
     random = apply_protocol("random-80-20", corpus.manifest).folds
     assert audit(random, corpus.manifest, promises=()).leaks == ("speaker",)

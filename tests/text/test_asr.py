@@ -11,7 +11,7 @@ from affectra.audio import read
 from affectra.corpora import synthetic
 from affectra.corpora.manifest import Corpus
 from affectra.errors import AudioError, ConfigError
-from affectra.features.extract import Stretch
+from affectra.features.extract import AudioSpan
 from affectra.recipes.config import load_recipe
 from affectra.text.asr.hugging_face import HuggingFaceAsr
 from affectra.text.asr.pocketsphinx import PocketSphinx
@@ -224,7 +224,7 @@ def test_what_is_no_recogniser_is_refused_by_name(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def stretches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Stretch]:
+def stretches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[AudioSpan]:
     """Four recordings, of which the third is none, and a stretch of the first; a cache of their own."""
     monkeypatch.setenv("AFFECTRA_CACHE", str(tmp_path / "cache"))
     rng = np.random.default_rng(0)
@@ -233,7 +233,7 @@ def stretches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Stretch]:
     (tmp_path / "copy.wav").write_bytes((tmp_path / "one.wav").read_bytes())
     (tmp_path / "three.wav").write_text("no audio")
     names = ("one", "two", "three", "four", "missing", "copy")
-    return [*(Stretch(tmp_path / f"{name}.wav") for name in names), Stretch(tmp_path / "one.wav", 0.25, 0.75)]
+    return [*(AudioSpan(tmp_path / f"{name}.wav") for name in names), AudioSpan(tmp_path / "one.wav", 0.25, 0.75)]
 
 
 class Counting:
@@ -301,9 +301,9 @@ def test_processes_give_what_one_process_gives(heard, turns, tmp_path, monkeypat
     chosen = []
     for utterance, _, samples in turns[:2]:
         soundfile.write(tmp_path / f"{utterance}.wav", samples, RATE, subtype="FLOAT")
-        chosen.append(Stretch(tmp_path / f"{utterance}.wav"))
+        chosen.append(AudioSpan(tmp_path / f"{utterance}.wav"))
     (tmp_path / "bad.wav").write_text("no audio")
-    found = transcribe_files([*chosen, Stretch(tmp_path / "bad.wav")], "pocketsphinx", {}, n_processes=2)
+    found = transcribe_files([*chosen, AudioSpan(tmp_path / "bad.wav")], "pocketsphinx", {}, n_processes=2)
     assert found.transcripts == (*heard[:2], None) and "bad.wav: is not audio" in found.refused[2]
 
 

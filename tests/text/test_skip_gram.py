@@ -82,7 +82,7 @@ def test_words_are_sorted_by_frequency_and_rare_ones_left_out() -> None:
 
 def test_a_text_of_too_few_words_is_refused() -> None:
     for sentences in ([], [[]], [["a", "b"]], [["a", "a"]]):
-        with pytest.raises(ConfigError, match=r"skip-gram: [01] words are said at least 2 times"):
+        with pytest.raises(ConfigError, match=r"skip-gram: [01] words occur at least 2 times"):
             train_skip_gram(sentences)
 
 

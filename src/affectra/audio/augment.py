@@ -14,7 +14,7 @@ LEAST_POWER = 1e-12  # of a recording that is to have noise at a ratio to it
 def augment(samples: Samples, sample_rate: int, plan: Augmentation, rng: np.random.Generator) -> Samples:
     """A copy of a recording as it might have sounded elsewhere; the emotion is meant to stay.
 
-    In the order in which it would happen: a stretch of it, spoken faster or slower (pitch and formants move along), by
+    In the order in which it would happen: a segment of it, spoken faster or slower (pitch and formants move along), by
     a microphone of another colour, in a room, with noise around, over a line that lets a band of frequencies through.
 
     Args:

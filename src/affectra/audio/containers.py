@@ -37,7 +37,7 @@ class Link:
 
 
 def read_container(file: "Spliced", head: bytes) -> Container:
-    """What a file's first bytes and chunks say of it; `head` is its first 12 bytes or more."""
+    """Read the state of a container from a file's first bytes and chunks; `head` is its first 12 bytes or more."""
     if head.startswith((b"RIFF", b"RIFX", b"RF64")) and head[8:12] == b"WAVE":
         return _read_riff(file, head[:4])
     if head.startswith(b"FORM") and head[8:11] == b"AIF":

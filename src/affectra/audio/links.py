@@ -100,12 +100,12 @@ def _search(file: Spliced, name: bytes, pattern: bytes, start: int) -> Iterator[
 
 def _ogg_starts(file: Spliced) -> Iterator[int]:
     """First pages of streams; where several begin together, as with pictures and sound, the first of them."""
-    end = n_together = 0
+    end = n_streams = 0
     for start in _search(file, b"OggS\0\x02", rb"OggS\x00\x02", 1):
-        n_together += 1
-        if start > (end or _ogg_page_end(file, 0)) or n_together > _MOST_STREAMS:
+        n_streams += 1
+        if start > (end or _ogg_page_end(file, 0)) or n_streams > _MOST_STREAMS:
             yield start
-            n_together = 0
+            n_streams = 0
         end = _ogg_page_end(file, start)
 
 

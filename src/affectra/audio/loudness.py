@@ -35,12 +35,12 @@ def loudness(samples: Array, sample_rate: int) -> float:
     lengths = np.minimum(block, n - starts)
     powers = (sums[starts + lengths] - sums[starts]) / lengths
     levels = OFFSET_LU + 10 * np.log10(np.maximum(powers, 1e-30))
-    heard = powers[levels > SILENCE_LUFS]
-    if not len(heard):
+    audible = powers[levels > SILENCE_LUFS]
+    if not len(audible):
         return -np.inf
-    gate = OFFSET_LU + 10 * np.log10(heard.mean()) + RELATIVE_LU
-    heard = powers[levels > max(SILENCE_LUFS, gate)]
-    return float(OFFSET_LU + 10 * np.log10(heard.mean()))
+    gate = OFFSET_LU + 10 * np.log10(audible.mean()) + RELATIVE_LU
+    audible = powers[levels > max(SILENCE_LUFS, gate)]
+    return float(OFFSET_LU + 10 * np.log10(audible.mean()))
 
 
 def at_loudness(samples: Array, sample_rate: int, lufs: float) -> Array:

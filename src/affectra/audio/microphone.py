@@ -31,7 +31,7 @@ def pcm_blocks(stream: BinaryIO, rate: int) -> Iterator[npt.NDArray[np.float32]]
         Samples (sample,), full scale 1, as they come.
 
     Raises:
-        AudioError: an impossible rate; said at once, before anything is read.
+        AudioError: an impossible rate; raised before anything is read.
 
     Example:
         >>> import io

@@ -46,7 +46,7 @@ _BIT_RATES = (
 
 
 class _Kind(NamedTuple):
-    """What all frames of a recording have in common.
+    """Header fields that all frames of a recording share.
 
     Attributes:
         second: the second byte of their headers, with the bit set that says that there is no checksum.

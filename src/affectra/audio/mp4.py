@@ -36,7 +36,7 @@ class Readable(Protocol):
 
 @dataclass(frozen=True)
 class Mp4:
-    """What the boxes of an MP4, M4A, MOV or 3GP file say.
+    """State of an MP4, M4A, MOV or 3GP file, read from its boxes.
 
     Attributes:
         fault: why it must not be decoded, or nothing.

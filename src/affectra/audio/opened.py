@@ -31,7 +31,7 @@ _MOST_PARTS = 10_000  # ours; of a file, with tags or rubbish between them
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """What a recording's header says; where recordings were joined to one file, all of it.
+    """Format, rate, channels and length of a recording by its header; of all parts of a file of joined recordings.
 
     Attributes:
         path: the file.
@@ -197,7 +197,7 @@ def _open_link(path: Path, file: Spliced, link: Link) -> Iterator[OpenedRecordin
 
 
 def _joined(infos: list[AudioInfo]) -> AudioInfo:
-    """What is said of recordings that follow each other in a file."""
+    """Combine the headers of recordings that follow each other in a file."""
     first = infos[0]
     if len(infos) == 1:
         return first

@@ -14,7 +14,7 @@ _CLIP_S = 50e-6
 
 
 def quality_flags(samples: np.ndarray, sample_rate: int) -> tuple[str, ...]:
-    """What is wrong with these samples: "silent", "clipped", both or nothing.
+    """Quality flags of samples: "silent", "clipped", both or none.
 
     Silent: half the peak-to-peak range of the down-mix is below -70 dB of full scale (around its own level, so that a
     dead microphone with an offset is silent too). Clipped: in one channel, at least three samples in a row, and 50

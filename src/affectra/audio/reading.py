@@ -70,10 +70,10 @@ def read(
     allow_truncated: bool = False,
     max_duration_s: float = math.inf,
 ) -> Recording:
-    """Read a recording, or a stretch of it, as mono at one sample rate.
+    """Read a recording, or a segment of it, as mono at one sample rate.
 
     Channels are averaged, or one is taken, then resampled (soxr, high quality) to `n * sample_rate / source_rate`
-    samples, rounded. Ogg, opus, mp3 and all that PyAV reads are decoded from the start even for a stretch, since
+    samples, rounded. Ogg, opus, mp3 and all that PyAV reads are decoded from the start even for a segment, since
     seeking in them changes the samples. Of a file with several sound tracks the one is read that its author marked as
     default.
 
@@ -83,7 +83,7 @@ def read(
     Args:
         path: file in one of the formats of `AUDIO_SUFFIXES`; the content decides, not the name.
         sample_rate: Hz of the result.
-        start_s: where the stretch starts.
+        start_s: where the segment starts.
         end_s: where it ends; None or beyond the end: the end of the recording.
         channel: this one alone, from 0 on; None: the mean of all.
         allow_truncated: read a WAV or AIFF file that is cut off, and flag it. A file of any other format is always
@@ -91,7 +91,7 @@ def read(
         max_duration_s: refuse what is longer, as soon as the header or the samples decoded so far show it.
 
     Raises:
-        AudioError: as `probe`; NaN or infinite samples; cut off (see `allow_truncated`); the stretch is empty or starts
+        AudioError: as `probe`; NaN or infinite samples; cut off (see `allow_truncated`); the segment is empty or starts
             beyond the end; there is no such channel; nothing is left at `sample_rate`; longer than `max_duration_s`.
     """
     stream = Blocks(Path(path), sample_rate, _BLOCK_S, allow_truncated, start_s, end_s, max_duration_s, channel)
@@ -128,7 +128,7 @@ def blocks(
 
 
 class Blocks(Iterator[np.ndarray]):
-    """What `blocks` returns.
+    """Iterator over the blocks of a recording, see `blocks`.
 
     Attributes:
         flags: as of `Recording`, judged on the original channels; empty until the last block has been given out.
@@ -167,7 +167,7 @@ class Blocks(Iterator[np.ndarray]):
             if info.truncated and not allow_truncated:
                 found = f"its header promises more than the {info.duration_s:.2f} s in it"
                 raise AudioError(f"{place}: truncated, {found}; fetch it again")
-            start, stop = _stretch(info, start_s, end_s)
+            start, stop = _frame_range(info, start_s, end_s)
             most = max_duration_s * info.sample_rate
             if most < stop - start < NO_END - start:
                 raise _too_long(place, max_duration_s)
@@ -220,7 +220,7 @@ def _channel(info: AudioInfo, channel: int) -> slice:
     return slice(channel, channel + 1)
 
 
-def _stretch(info: AudioInfo, start_s: float, end_s: float | None) -> tuple[int, int]:
+def _frame_range(info: AudioInfo, start_s: float, end_s: float | None) -> tuple[int, int]:
     """First frame and the one after the last."""
     place = printable(info.path)
     if not 0 <= start_s < math.inf:
@@ -231,7 +231,7 @@ def _stretch(info: AudioInfo, start_s: float, end_s: float | None) -> tuple[int,
     if end_s is not None and end_s < info.duration_s:
         stop = round(end_s * info.sample_rate)
     if start >= stop:
-        raise AudioError(f"{place}: the stretch from {start_s:g} s to {end_s} s is empty; its end must come later")
+        raise AudioError(f"{place}: the segment from {start_s:g} s to {end_s} s is empty; its end must come later")
     return start, stop
 
 

@@ -1,4 +1,4 @@
-"""How much of a sound is speech, stretch by stretch, while it is still going on."""
+"""How much of a sound is speech, in any window, while it is still going on."""
 
 from typing import Protocol
 
@@ -12,10 +12,10 @@ Array = npt.NDArray[np.float32]
 
 
 class TracksSpeech(Protocol):
-    """What tells how much of a sound is speech; the sound comes in pieces, and stretches of it may overlap."""
+    """A running measure of how much of a sound is speech; sound arrives in pieces, windows over it may overlap."""
 
     def feed(self, samples: Array) -> None:
-        """Hear what comes next, (sample,)."""
+        """Take the samples that come next, (sample,)."""
         ...
 
     def finish(self) -> None:
@@ -23,7 +23,7 @@ class TracksSpeech(Protocol):
         ...
 
     def share(self, begin: int, end: int) -> float:
-        """The share of speech between two samples that were heard."""
+        """The share of speech between two samples that were fed."""
         ...
 
     def forget(self, begin: int) -> None:
@@ -32,7 +32,7 @@ class TracksSpeech(Protocol):
 
 
 class SpeechTrack:
-    """Speech to any detector at hand: Silero misses screams. Each sample is heard once, by detectors that remember.
+    """Speech to any detector at hand: Silero misses screams. Each sample is processed once, by detectors with memory.
 
     Args:
         sample_rate: of the samples to come, Hz.
@@ -46,28 +46,28 @@ class SpeechTrack:
         self._detectors = [speech_detector(name) for name in available_detectors()]
         self._is_speech = np.zeros((len(self._detectors), 0), dtype=np.bool_)  # (detector, frame)
         self._first = 0  # number of the first frame that is kept
-        self._n_heard = 0  # samples that the detectors got
+        self._n_fed = 0  # samples that the detectors got
 
     def feed(self, samples: Array) -> None:
         """As `TracksSpeech.feed`."""
-        self._hear(samples if self._resampler is None else self._resampler.resample_chunk(samples))
+        self._detect(samples if self._resampler is None else self._resampler.resample_chunk(samples))
 
     def finish(self) -> None:
         """As `TracksSpeech.finish`; the last frame is filled up with silence."""
         if self._resampler is not None:
-            self._hear(self._resampler.resample_chunk(np.empty(0, np.float32), last=True))
-        self._hear(np.zeros(-self._n_heard % FRAME_LENGTH, np.float32))
+            self._detect(self._resampler.resample_chunk(np.empty(0, np.float32), last=True))
+        self._detect(np.zeros(-self._n_fed % FRAME_LENGTH, np.float32))
 
-    def _hear(self, samples: Array) -> None:
-        self._n_heard += len(samples)
-        heard = np.stack([detector.feed(samples) for detector in self._detectors]) > 0.5
-        self._is_speech = np.concatenate([self._is_speech, heard], axis=1)
+    def _detect(self, samples: Array) -> None:
+        self._n_fed += len(samples)
+        is_speech = np.stack([detector.feed(samples) for detector in self._detectors]) > 0.5
+        self._is_speech = np.concatenate([self._is_speech, is_speech], axis=1)
 
     def share(self, begin: int, end: int) -> float:
         """As `TracksSpeech.share`; of the frames that have become whole, 0 if there is none."""
         first, last = self._frame(begin), max(self._frame(begin) + 1, -(-self._at_16_khz(end) // FRAME_LENGTH))
-        stretch = self._is_speech[:, first - self._first : last - self._first]
-        return max(float(speech_frames(one).mean()) for one in stretch) if stretch.shape[1] else 0.0
+        window = self._is_speech[:, first - self._first : last - self._first]
+        return max(float(speech_frames(one).mean()) for one in window) if window.shape[1] else 0.0
 
     def forget(self, begin: int) -> None:
         """As `TracksSpeech.forget`."""

@@ -1,6 +1,6 @@
 """Voice activity: where in a recording or a stream somebody speaks.
 
-Two detectors with one interface, both causal, so that a stream hears what the whole recording does: `energy` is built
+Two detectors with one interface, both causal, so that a stream and the whole recording give the same: `energy` is built
 in, `silero` is a small neural network (extra `vad`, run by ONNX Runtime without torch).
 """
 
@@ -28,13 +28,13 @@ _SHORTEST_RUN = 6  # frames, 0.19 s
 _SHORTEST_PAUSE = 6
 
 _SILERO_MODEL = "data/silero_vad_16k_sequence.onnx"  # the one that takes many frames at once and gives its state back
-_SILERO_CONTEXT = 64  # samples before each frame that the network also hears
+_SILERO_CONTEXT = 64  # samples before each frame that the network also takes
 
 Probabilities = npt.NDArray[np.float64]
 
 
 class SpeechDetector(Protocol):
-    """What hears a stream of 16 kHz samples, block by block."""
+    """A voice activity detector for a stream of 16 kHz samples, block by block."""
 
     def feed(self, samples: npt.NDArray[np.float32]) -> Probabilities:
         """Probability of speech in each 32 ms frame that has become whole, (frame,); the rest is kept for the next."""
@@ -83,7 +83,7 @@ def speech_probabilities(
 def speech_segments(
     samples: npt.NDArray[np.floating], sample_rate: int, detector: str | None = None
 ) -> list[tuple[float, float]]:
-    """Start and end, s, of each stretch of speech in a recording; arguments as of `speech_probabilities`.
+    """Start and end, s, of each segment of speech in a recording; arguments as of `speech_probabilities`.
 
     Example:
         >>> speech_segments(np.zeros(16000), 16000, "energy")
@@ -123,7 +123,7 @@ class EnergyDetector:
     Speech comes and goes: within a second it has periodic and aperiodic parts, its spectrum has formants and moves, and
     most of its energy lies below 1 kHz. Steady noise, hum, tones, clicks and silence lack one or the other. Nothing
     depends on the level, down to -80 dB of full scale. Cries, barks and songs may pass for speech. The detector
-    remembers a second, so it hears the beginning and the end of speech up to half a second late.
+    remembers a second, so it finds the beginning and the end of speech up to half a second late.
 
     The weights are fitted on EMO-DB, with and without ESC-10's noises (folds 1 and 2), against these noises, tones and
     coloured noise by `benchmarks/speech_detection.py`, which also tells how well it does elsewhere.

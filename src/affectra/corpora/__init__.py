@@ -1,4 +1,4 @@
-"""Corpora: who spoke, what they said and how it was labelled.
+"""Corpora: speakers, their words and the labels.
 
 Takes a corpus's folder or one's own table; gives a manifest with one row an utterance, tables beside it, and the faults
 that were found. It knows no splits and no features. Open `manifest.py` first; each corpus has a reader of its own,
@@ -48,7 +48,7 @@ IMPORTERS: Mapping[str, Callable[..., Corpus]] = {
 
 
 def find_corpus(name: str) -> CorpusInfo:
-    """What is known of a corpus; its name may be spelt with other case, hyphens and spaces ("EMO-DB").
+    """Find a corpus by its name, which may be spelt with other case, hyphens and spaces ("EMO-DB").
 
     Raises:
         CorpusError: unknown, with the nearest known name.

@@ -10,7 +10,7 @@ from affectra.audio import Blocks, probe
 from affectra.errors import AudioError, CorpusError
 from affectra.files import atomic_path
 
-SIDES = {"left": 0, "right": 1}
+CHANNEL_NUMBERS = {"left": 0, "right": 1}
 
 _BLOCK_S = 10.0  # ours
 _STEPS = 1 << 23  # from silence to full scale in 24 bits, the most that FLAC takes
@@ -24,11 +24,11 @@ def parse_channel(cell: str) -> int | None:
         (1, 2, 1, None)
     """
     number = cell.removesuffix(".0")  # as tables with gaps write it
-    return SIDES.get(cell.lower(), int(number) if number.isdecimal() else None)
+    return CHANNEL_NUMBERS.get(cell.lower(), int(number) if number.isdecimal() else None)
 
 
 def nowhere_to_write(table: Path) -> CorpusError:
-    """What a user is told whose table has channels where no files can be written."""
+    """The error for a table with channels of recordings, read where no files can be written."""
     return CorpusError(
         f"{table}: the column 'channel' names channels of recordings, which become files of their own; run "
         f"`affectra prepare csv --root {table} --out MANIFEST.csv` and give that manifest"

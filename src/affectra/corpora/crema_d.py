@@ -43,7 +43,7 @@ def read(root: Path) -> Corpus:
     """Read CREMA-D; a clone of its repository or the `AudioWAV` folder alone.
 
     The actors' sex is in `VideoDemographics.csv`, which many copies lack: `gender` is empty there. The emotion is the
-    one that the actor was asked for, not the one that listeners heard.
+    one that the actor was asked for, not the one that listeners perceived.
 
     Raises:
         CorpusError: no CREMA-D file below `root`.

@@ -44,7 +44,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What the doctor says about a corpus.
+    """Result of checking a corpus: counts beside the published ones, and faults.
 
     Attributes:
         corpus: its name.
@@ -145,7 +145,7 @@ def examine(
     findings += [Finding("warning", "", warning) for warning in spelling_warnings(corpus.manifest)]
     findings += _look_at_rows(corpus.manifest, over_time="continuous" in corpus.tables)
     findings += _look_at_ratings(corpus.manifest, expected.get("scale"))
-    findings += _look_at_stretches(corpus.manifest, recordings)
+    findings += _look_at_times(corpus.manifest, recordings)
     findings += _look_at_recordings(recordings)
     findings += _look_at_speakers(corpus.manifest, recordings)
     findings += _look_for_copies(corpus.manifest, recordings)
@@ -198,7 +198,7 @@ def _look_at_ratings(manifest: pd.DataFrame, scale: tuple[float, float] | None) 
 
 
 def _look_at_rows(manifest: pd.DataFrame, over_time: bool) -> Iterator[Finding]:
-    """What protocols and tasks cannot use, stretches that are two utterances, sentences that speakers share."""
+    """Rows that protocols or tasks cannot use, segments that are two utterances, sentences that speakers share."""
     for column, why in (("speaker", "protocols by speaker refuse them"), ("emotion", "no task by emotion takes them")):
         n_empty = int((manifest[column] == "").sum())
         if n_empty and column == "emotion" and over_time:
@@ -210,7 +210,7 @@ def _look_at_rows(manifest: pd.DataFrame, over_time: bool) -> Iterator[Finding]:
         text = f"{int(silent.sum())} of {len(manifest)} utterances have text and no audio"
         yield Finding("note" if silent.all() else "warning", "", text)
     for row in manifest[manifest.duplicated(["file", "start", "end"]) & ~silent].to_dict("records"):
-        yield Finding("warning", row["file"], f"{row['utterance']} is the same stretch as another utterance")
+        yield Finding("warning", row["file"], f"{row['utterance']} is the same segment as another utterance")
     known = manifest[(manifest["sentence"] != "") & (manifest["speaker"] != "")]
     n_speakers = known.groupby("sentence")["speaker"].nunique()
     n_shared = int((n_speakers > 1).sum())
@@ -219,7 +219,7 @@ def _look_at_rows(manifest: pd.DataFrame, over_time: bool) -> Iterator[Finding]:
         yield Finding("note", "", f"{text}; folds by speaker have the same sentences in training and test")
 
 
-def _look_at_stretches(manifest: pd.DataFrame, recordings: Mapping[str, Recording]) -> Iterator[Finding]:
+def _look_at_times(manifest: pd.DataFrame, recordings: Mapping[str, Recording]) -> Iterator[Finding]:
     """Starts and ends beyond the recording."""
     for row in manifest[manifest["start"].notna() | manifest["end"].notna()].to_dict("records"):
         if row["file"] not in recordings:

@@ -65,7 +65,7 @@ def read(root: Path) -> Corpus:
 
 @dataclass
 class _Reading:
-    """What has been read so far.
+    """The rows and faults read so far.
 
     Attributes:
         root: the corpus's folder.
@@ -192,7 +192,7 @@ def _read_transcripts(files: Iterable[PurePosixPath], reading: _Reading) -> None
         for place, line in reading.lines(file):
             match = SPOKEN.fullmatch(line)
             if match is None or not (TURN.fullmatch(match["turn"]) or UNLABELLED.fullmatch(match["turn"])):
-                reading.faults.append((place, "does not begin with a turn's name and times; nobody's text; left out"))
+                reading.faults.append((place, "does not begin with a turn's name and times; left out"))
             elif UNLABELLED.fullmatch(match["turn"]):
                 continue
             elif match["turn"] not in reading.rows:

@@ -70,7 +70,7 @@ class Corpus:
 
 @dataclass(frozen=True)
 class CorpusInfo:
-    """What is known of a corpus before it is read.
+    """Facts about a corpus before it is read, and its reader.
 
     Attributes:
         name: the name used on the command line.

@@ -124,7 +124,7 @@ def read(root: Path, label_source: Literal["consensus", "target"] = "consensus")
 
 @dataclass
 class _Reading:
-    """What has been read so far.
+    """The rows and faults read so far.
 
     Attributes:
         root: the corpus's folder.
@@ -209,7 +209,7 @@ def _unknown_part(name: re.Match[str]) -> str | None:
 
 
 def _parse_name(name: re.Match[str]) -> Row:
-    """What a clip's name says."""
+    """Manifest row of a clip, from the parts of its name."""
     scenario, clip = name["scenario"], f"MSP-IMPROV-{name['rest']}"
     in_sequence = scenario in IS_SEQUENCE
     return {

@@ -109,7 +109,7 @@ def spelling_warnings(manifest: pd.DataFrame) -> list[str]:
 
 
 def _comparable(name: str) -> str:
-    """What the names have in common that a person may read as one."""
+    """Reduce a name to a form that is equal for names which a person may read as one."""
     sign = ""
     if match := _WHOLE.fullmatch(name):
         sign, name = "-" * name.startswith("-"), name.removesuffix(match[1] or "")  # -1 and 1 are two numbers

@@ -1,4 +1,4 @@
-"""What the doctor and a run look at in each recording: is it there, whole and readable, what is in it."""
+"""Checks of each recording, for the doctor and for runs: is it there, whole and readable, and what is in it."""
 
 import hashlib
 import math

@@ -31,7 +31,7 @@ def read(root: Path) -> Corpus:
     """Read SEWA as AVEC 2017 (`audio/Train_01.wav`) or AVEC 2018 and 2019 (`audio/Train_DE_01.wav`) packed it.
 
     One utterance is one recording of up to three minutes. Its speaker is the person whom the labels rate, and as each
-    recording rates another person, the speaker has the recording's name. The other person of the chat is heard too,
+    recording rates another person, the speaker has the recording's name. The other person of the chat is audible too,
     outside the turns, and no name says who that is. Beside the manifest:
 
     - "continuous" (utterance, time, arousal, valence, liking) from `labels`, ten a second; the test part may have none,
@@ -61,15 +61,15 @@ def read(root: Path) -> Corpus:
     continuous = _read_labels(root, found["labels"], audio, faults)
     turns = [
         {"file": str(audio[name]), "speaker": name, "start": start, "end": end}
-        for name, start, end, _ in _read_stretches(root, "turns", found["turns"], faults)
+        for name, start, end, _ in _read_timed(root, "turns", found["turns"], faults)
     ]
     transcripts = [
         {"utterance": name, "start": start, "end": end, "text": text}
-        for name, start, end, text in _read_stretches(root, "transcriptions", found["transcriptions"], faults)
+        for name, start, end, text in _read_timed(root, "transcriptions", found["transcriptions"], faults)
     ]
     texts: dict[str, list[str]] = {name: [] for name in audio}
-    for stretch in transcripts:
-        texts[str(stretch["utterance"])].append(str(stretch["text"]))
+    for part in transcripts:
+        texts[str(part["utterance"])].append(str(part["text"]))
     rows = [_row(name, file, " ".join(filter(None, texts[name]))) for name, file in audio.items()]
     beside = {
         "continuous": continuous,
@@ -87,7 +87,7 @@ def _language(name: str) -> str:
 
 
 def _by_name(files: list[PurePosixPath], kind: str, faults: list[Fault]) -> Files:
-    """What lies in folders of one kind, by the name of the recording; the first of doubles."""
+    """Files in folders of one kind, by the name of the recording; the first where a name occurs twice."""
     found: Files = {}
     suffixes = RECORDING_SUFFIXES if kind == "audio" else (".csv",)
     for file in (file for file in files if file.parent.name == kind):
@@ -160,10 +160,8 @@ def _overhang(root: Path, table: PurePosixPath, file: PurePosixPath, last_s: flo
         yield str(table), f"labels up to {last_s:g} s, the recording ends at {length_s:g} s; kept"
 
 
-def _read_stretches(
-    root: Path, kind: str, tables: Files, faults: list[Fault]
-) -> Iterator[tuple[str, float, float, str]]:
-    """Name, start, end and text of each stretch."""
+def _read_timed(root: Path, kind: str, tables: Files, faults: list[Fault]) -> Iterator[tuple[str, float, float, str]]:
+    """Name, start, end and text of each timed line."""
     for name, table in tables.items():
         for line, cells in _read_table(root, kind, table, faults):
             start, end = _number(cells["start"]), _number(cells["end"])

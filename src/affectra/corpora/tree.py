@@ -151,7 +151,7 @@ def condense(faults: Iterable[Fault]) -> tuple[str, ...]:
 
 
 def unknown_code(*codes: tuple[str, str, Collection[str]]) -> str | None:
-    """What is wrong with the codes of a name, each (kind, code, known codes); None if all are known.
+    """Message on the first unknown code of a name, each (kind, code, known codes); None if all are known.
 
     Example:
         >>> unknown_code(("text", "a01", ["a01", "a02"]), ("emotion", "Q", ["N", "W"]))
@@ -164,7 +164,7 @@ def unknown_code(*codes: tuple[str, str, Collection[str]]) -> str | None:
 
 
 def contradiction(kind: str, in_folder: str, in_name: str) -> str | None:
-    """What is wrong where a file's folder and name differ; None if they agree or the folder says nothing.
+    """Message on a file whose folder and name differ; None if they agree or the folder has no such label.
 
     Example:
         >>> contradiction("emotion", "sadness", "anger")

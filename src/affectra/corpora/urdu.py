@@ -17,7 +17,7 @@ FOLDERS = {"angry": "anger", "happy": "happiness", "neutral": "neutral", "sad": 
 def read(root: Path) -> Corpus:
     """Read URDU; the folder that holds `Angry`, `Happy`, `Neutral` and `Sad`, with or without folders by speaker below.
 
-    Most speakers are heard in one emotion only, so that knowing the voice tells the emotion: only folds by speaker mean
+    Most speakers have one emotion only, so that knowing the voice gives the emotion away: only folds by speaker mean
     anything.
 
     Raises:

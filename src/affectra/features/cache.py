@@ -40,9 +40,9 @@ class FrameCache:
         self.folder = (folder or cache_dir() / "frames") / key
 
     def path(self, audio_hash: str, start_s: float = 0.0, end_s: float | None = None) -> Path:
-        """Where the frames of a stretch (s) of the recording with this SHA-256 are kept."""
-        stretch = "" if start_s == 0 and end_s is None else f"-{start_s!r}-{end_s!r}"
-        return self.folder / audio_hash[:2] / f"{audio_hash[:40]}{stretch}.npy"
+        """Where the frames of a span (s) of the recording with this SHA-256 are kept."""
+        span = "" if start_s == 0 and end_s is None else f"-{start_s!r}-{end_s!r}"
+        return self.folder / audio_hash[:2] / f"{audio_hash[:40]}{span}.npy"
 
     def ensure(self, path: Path, compute: Callable[[], npt.NDArray[np.floating]]) -> int:
         """Compute and store frames unless they are there; returns how many frames there are."""

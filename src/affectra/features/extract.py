@@ -19,8 +19,8 @@ from affectra.recipes.recipe import Augmentation
 
 
 @dataclass(frozen=True)
-class Stretch:
-    """A stretch of a recording: one utterance.
+class AudioSpan:
+    """A span of a recording that holds one utterance.
 
     Attributes:
         audio: the file.
@@ -35,7 +35,7 @@ class Stretch:
 
 @dataclass(frozen=True)
 class CachedFrames:
-    """Where the frames of a stretch are, how many, and the SHA-256 of its audio file."""
+    """Where the frames of a span are, how many, and the SHA-256 of its audio file."""
 
     path: Path
     n_frames: int
@@ -43,7 +43,7 @@ class CachedFrames:
 
 
 def extract(
-    stretches: Sequence[Stretch],
+    spans: Sequence[AudioSpan],
     front_end: Mapping[str, Any],
     on_done: Callable[[int], None] = lambda _: None,
     *,
@@ -51,12 +51,12 @@ def extract(
     copy: int = 0,
     loudness: float | None = None,
 ) -> list[CachedFrames]:
-    """Compute the frames of each stretch unless the cache has them.
+    """Compute the frames of each span unless the cache has them.
 
     Every recording is tried, so that one call names all that is wrong.
 
     Args:
-        stretches: what to compute.
+        spans: what to compute.
         front_end: {"name", "options"} from `FRONT_ENDS`.
         on_done: called with the number done so far.
         augmentation: instead of each recording itself a copy of it, the same one each time.
@@ -72,21 +72,21 @@ def extract(
     cache = FrameCache({**front_end, **storage_of(module), **altered, **levelled})
     hashes: dict[Path, str] = {}
     found, refused = [], []
-    for i, stretch in enumerate(stretches):
+    for i, span in enumerate(spans):
         try:
-            if stretch.audio not in hashes:
-                hashes[stretch.audio] = _hash(stretch.audio)
-            digest = hashes[stretch.audio]
-            path = cache.path(digest, stretch.start_s, stretch.end_s)
+            if span.audio not in hashes:
+                hashes[span.audio] = _hash(span.audio)
+            digest = hashes[span.audio]
+            path = cache.path(digest, span.start_s, span.end_s)
 
-            def compute(stretch: Stretch = stretch) -> Any:
-                recording = read(stretch.audio, module.sample_rate, start_s=stretch.start_s, end_s=stretch.end_s)
+            def compute(span: AudioSpan = span) -> Any:
+                recording = read(span.audio, module.sample_rate, start_s=span.start_s, end_s=span.end_s)
                 samples = recording.samples
                 if augmentation is not None:
                     from affectra.audio.augment import augment  # late, SciPy's signal part takes a second to import
 
                     # The number of copies is not in the key: asking for more of them leaves the first ones as they are.
-                    key = f"{hashes[stretch.audio]}/{stretch.start_s}/{stretch.end_s}/{copy}"
+                    key = f"{hashes[span.audio]}/{span.start_s}/{span.end_s}/{copy}"
                     seed = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big")
                     samples = augment(samples, module.sample_rate, augmentation, np.random.default_rng(seed))
                 if loudness is not None:
@@ -106,7 +106,7 @@ def extract(
 def extract_texts(
     texts: Sequence[str], front_end: Mapping[str, Any], on_done: Callable[[int], None] = lambda _: None
 ) -> list[CachedFrames]:
-    """As `extract`, of what is said: a front end with `modality = "text"` gets the text itself."""
+    """As `extract`, of texts: a front end with `modality = "text"` gets the text itself."""
     module = FRONT_ENDS.build(front_end["name"], front_end["options"])
     cache = FrameCache({**front_end, **storage_of(module)})
     found = []

@@ -2,8 +2,8 @@
 
 A front end is a module with `sample_rate`, `n_features`, `n_frames(n_samples)`, `frames(waveform)` (computed once per
 utterance and cached) and `forward(segments, n_frames)` (what is done per segment, on the training device); also
-`hop_length` and `window_length` in samples, both None where a stretch of any length gives one vector. It may have
-parameters, which are trained with the network. One with `modality = "text"` takes what is said: `frames(text)` gives a
+`hop_length` and `window_length` in samples, both None where a sound of any length gives one vector. It may have
+parameters, which are trained with the network. One with `modality = "text"` takes words: `frames(text)` gives a
 row a token, and a token counts as a millisecond.
 """
 

@@ -59,7 +59,7 @@ class LabelFrames:
         self.n_features = int(module.n_features) * (1 if self.n_grouped == 1 else 2)
 
     def read(self, path: Path, start: int, stop: int) -> Array:
-        """Features (stop - start, n_features) of a stretch of an utterance, no more of it in memory than that.
+        """Features (stop - start, n_features) of a part of an utterance, no more of it in memory than that.
 
         Args:
             path: file with the utterance's cached frames.

@@ -45,7 +45,7 @@ class Normalization(nn.Module):
         mode: "none"; "utterance", statistics of the utterance itself; "train", statistics of the training part,
             fitted by `fit` and kept in the checkpoint; "speaker" and "corpus", statistics of all utterances of the same
             speaker or corpus, given with each utterance. The last two use unlabelled test utterances of those that
-            training has not heard, which is transductive, and results say so. A lone recording, of whose speaker and
+            training has not seen, which is transductive, and results say so. A lone recording, of whose speaker and
             corpus nothing else is at hand, is its own group.
         n_features: features of a frame.
 
@@ -77,7 +77,7 @@ class Normalization(nn.Module):
         """Frames (frame, feature) of an utterance before its segments are cut.
 
         Args:
-            frames: of the whole utterance; with the statistics of a group any stretch of it will do.
+            frames: of the whole utterance; with the statistics of a group any part of it will do.
             group: statistics of the utterance's speaker or corpus.
         """
         if self.mode in ("none", "train"):

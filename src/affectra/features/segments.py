@@ -1,4 +1,4 @@
-"""Segments: which stretches of an utterance a model sees, and how their scores become the utterance's."""
+"""Segments: which parts of an utterance a model sees, and how their scores become the utterance's."""
 
 from collections.abc import Sequence
 

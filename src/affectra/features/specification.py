@@ -1,4 +1,4 @@
-"""What rebuilds a recogniser apart from its weights, and how its utterances become segments; free of torch."""
+"""The specification that rebuilds a recogniser apart from its weights, and its segmentation; free of torch."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -37,7 +37,7 @@ class Specification:
         synthetic: whether it was trained on synthetic speech alone.
         provenance: recipe, corpora, protocol and fold it comes from.
         auxiliary: binary tasks ("arousal", "valence") that heads of their own answer beside the classes.
-        loudness: LUFS, to which each sound is brought before the front end hears it; None: as it is.
+        loudness: LUFS, to which each sound is brought before the front end gets it; None: as it is.
     """
 
     model: Mapping[str, Any]
@@ -53,15 +53,15 @@ class Specification:
 
 
 class UtteranceOutput(NamedTuple):
-    """What a recogniser says of one utterance.
+    """Output of a recogniser for one utterance.
 
     Attributes:
         probabilities: (class,), mean over segments of each segment's softmax, or of the utterance where the network
-            hears all its segments together.
+            takes all its segments together.
         embedding: (feature,), mean over segments.
         attention: (segment, 1 + class, freq, time) maps, or None.
         starts: first frame of each segment.
-        segment_probabilities: (segment, class); one row where the network hears all segments together.
+        segment_probabilities: (segment, class); one row where the network takes all segments together.
         auxiliary: binary task -> probability of high arousal or positive valence, mean over segments.
     """
 
@@ -96,12 +96,12 @@ class SegmentGrid:
 
     def cut(self, frames: npt.NDArray[np.float32], start: int) -> tuple[npt.NDArray[np.float32], int]:
         """One segment, padded with zeros to `input_frames` where that is fixed, and how many frames are real."""
-        stretch = frames[start : start + self.segment_frames]
+        segment = frames[start : start + self.segment_frames]
         if self.input_frames is None:
-            return stretch.astype(np.float32), len(stretch)
+            return segment.astype(np.float32), len(segment)
         padded = np.zeros((self.input_frames, frames.shape[1]), dtype=np.float32)
-        padded[: len(stretch)] = stretch
-        return padded, len(stretch)
+        padded[: len(segment)] = segment
+        return padded, len(segment)
 
 
 def stack_segments(segments: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:

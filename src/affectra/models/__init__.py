@@ -31,11 +31,11 @@ MODELS.register("text-cnn")(TextCnn)
 MODELS.register("text-gru")(TextGru)
 
 
-def is_fitted_at_once(name: str) -> bool:
+def fits_without_epochs(name: str) -> bool:
     """Whether the model called `name` has no epochs.
 
     Example:
-        >>> is_fitted_at_once("svm"), is_fitted_at_once("attention-cnn")
+        >>> fits_without_epochs("svm"), fits_without_epochs("attention-cnn")
         (True, False)
     """
     return hasattr(MODELS[name], "fit")
@@ -43,5 +43,5 @@ def is_fitted_at_once(name: str) -> bool:
 
 __all__ = [
     "DIALOGUE_MODELS", "MODELS", "AttentionCnn", "AutoencoderFusion", "CnnBlstm", "DialogueGru", "LeafCnn", "Linear",
-    "MultimodalTransformer", "Output", "Svm", "TextCnn", "TextGru", "is_fitted_at_once",
+    "MultimodalTransformer", "Output", "Svm", "TextCnn", "TextGru", "fits_without_epochs",
 ]  # fmt: skip

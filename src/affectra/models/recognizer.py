@@ -26,7 +26,7 @@ from affectra.features.specification import (
     write_specification,
 )
 from affectra.files import atomic_path
-from affectra.models import MODELS, is_fitted_at_once
+from affectra.models import MODELS, fits_without_epochs
 from affectra.models.layers import Output
 
 BATCH_SEGMENTS = 32  # bounds the memory of a long recording
@@ -68,7 +68,7 @@ class Recognizer(nn.Module):
         )
 
     def forward(self, segments: Tensor, n_frames: Tensor, n_segments: Tensor | None = None) -> Output:
-        """Scores of segments, or of utterances where the network hears all segments of one together.
+        """Scores of segments, or of utterances where the network takes all segments of one together.
 
         Shape:
             - segments: (segment, input_frames, feature), zeros where padded
@@ -130,18 +130,18 @@ class Recognizer(nn.Module):
         device = self._device()
         values = self._of_utterance(frames, group)
         starts = self.grid.starts(len(values), train=False)
-        together = len(starts) if self.is_sequence else BATCH_SEGMENTS
+        n_at_once = len(starts) if self.is_sequence else BATCH_SEGMENTS
         outputs = []
-        for i in range(0, len(starts), together):
-            cuts = [self.grid.cut(values, start) for start in starts[i : i + together]]
+        for i in range(0, len(starts), n_at_once):
+            cuts = [self.grid.cut(values, start) for start in starts[i : i + n_at_once]]
             segments = torch.from_numpy(stack_segments([cut for cut, _ in cuts])).to(device)
             lengths = torch.tensor([n for _, n in cuts], device=device)
             outputs.append(self(segments, lengths, torch.tensor([len(cuts)], device=device)))
         scores = torch.cat([output.scores for output in outputs])
         probabilities = scores.double().softmax(-1).cpu().numpy()
         maps = [output.attention for output in outputs if output.attention is not None]
-        sides = [output.auxiliary for output in outputs if output.auxiliary is not None]
-        means = torch.cat(sides).double().sigmoid().mean(0).tolist() if sides else []
+        auxiliary = [output.auxiliary for output in outputs if output.auxiliary is not None]
+        means = torch.cat(auxiliary).double().sigmoid().mean(0).tolist() if auxiliary else []
         return UtteranceOutput(
             probabilities=probabilities.mean(0),
             embedding=torch.cat([output.embedding for output in outputs]).mean(0).float().cpu().numpy(),
@@ -164,7 +164,7 @@ def _check_whole(specification: Specification, is_whole: bool) -> None:
             f"normalization 'utterance' leaves nothing of the one vector that front end {front_end!r} gives; "
             "choose train, speaker, corpus or none"
         )
-    if not is_whole and is_fitted_at_once(model):
+    if not is_whole and fits_without_epochs(model):
         raise ConfigError(
             f"model {model!r} needs a front end that gives one vector an utterance, e.g. functionals; "
             f"{front_end!r} gives frames"

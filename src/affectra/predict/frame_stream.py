@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from affectra.features.label_frames import FrameStream, LabelFrames
 from affectra.features.words.spoken_words import SpokenWord, spread_words
-from affectra.features.words.word_frames import SaidFrames, words_on_frames
+from affectra.features.words.word_frames import WordFeatures, words_on_frames
 from affectra.features.words.word_spaces import WordSpace
-from affectra.text.asr.transcripts import HEARING_RATE
+from affectra.text.asr.transcripts import ASR_RATE
 from affectra.text.asr.words import Recognizer
 
 STRETCH_S = 30.0  # ours: what a recogniser of words hears at once; bounds its memory
@@ -64,7 +64,7 @@ def hear(
     voice = None if reader is None else _Frames((piece,) for piece in _voice(source, reader))
     words = None
     if recognizer is not None and any(space is not None for space in spaces):
-        words = _Frames(_words(source(HEARING_RATE), spaces, recognizer, length_s))
+        words = _Frames(_words(source(ASR_RATE), spaces, recognizer, length_s))
     leading = voice or words
     assert leading is not None, "a network hears the voice or reads words"
     while n := leading.fill():
@@ -119,8 +119,8 @@ def _words(
 ) -> Iterator[tuple[Array, ...]]:
     """The words of each space on the frames, a stretch at a time."""
     for stretch in stretches(pieces, length_s):
-        duration_s = len(stretch) / HEARING_RATE
-        heard = recognizer.transcribe(stretch, HEARING_RATE)
+        duration_s = len(stretch) / ASR_RATE
+        heard = recognizer.transcribe(stretch, ASR_RATE)
         placed = heard.words or spread_words(heard.text, 0.0, duration_s)
         words = tuple(
             SpokenWord("", word.word, word.start_s, word.end_s)
@@ -133,7 +133,7 @@ def _words(
         yield tuple(
             np.empty((n_frames, 0), np.float32)
             if space is None
-            else SaidFrames(owners, space.vectors(said)).read(0, n_frames)
+            else WordFeatures(owners, space.vectors(said)).read(0, n_frames)
             for space in spaces
         )
 
@@ -145,7 +145,7 @@ def stretches(pieces: Iterable[Array], length_s: float) -> Iterator[Array]:
         pieces: the sound (sample,), as it comes.
         length_s: of a frame; a stretch is so many whole ones, but for the last.
     """
-    frame = round(length_s * HEARING_RATE)
+    frame = round(length_s * ASR_RATE)
     longest, searched = (round(seconds / length_s) for seconds in (STRETCH_S, SEARCH_S))
     kept = np.empty(0, np.float32)
     for piece in pieces:

@@ -1,4 +1,4 @@
-"""What a recipe may say: strict models, one for each unit that a run learns over."""
+"""The schema of recipes: strict pydantic models, one for each unit that a run learns over."""
 
 from typing import Annotated, Any, Literal
 
@@ -65,9 +65,9 @@ class Augmentation(Strict):
 
 
 class SegmentPlan(Strict):
-    """Stretches of an utterance: length and shifts in s; `frames` is the width of the network's input, zero-padded.
+    """Segments of an utterance: length and shifts in s; `frames` is the width of the network's input, zero-padded.
 
-    Without `frames` the input is as wide as the longest stretch of a batch. A token of text counts as a millisecond.
+    Without `frames` the input is as wide as the longest segment of a batch. A token of text counts as a millisecond.
     """
 
     length_s: float = Field(gt=0, le=3600)
@@ -133,7 +133,7 @@ class Pretraining(Strict):
 
 
 class Study(Strict):
-    """What every recipe says: which corpora, which task, which folds, how often."""
+    """The part that all recipes have: which corpora, which task, which folds, how many seeds."""
 
     name: str
     description: str
@@ -183,7 +183,7 @@ class Recipe(Study):
     model: Component
     pretraining: Pretraining | None = None
     stages: list[Stage] = []  # before `training`, in order; those on the pretraining corpora first
-    training: TrainingPlan | None = None  # none where the model is fitted at once
+    training: TrainingPlan | None = None  # none where the model is fitted without epochs
 
     @property
     def trainings(self) -> list[TrainingPlan]:
@@ -243,19 +243,19 @@ class DialogueRecipe(Study):
 
 
 class Frames(Strict):
-    """What a network over time hears of each frame.
+    """The acoustic input of a network over time, frame by frame.
 
     What the front end gives is grouped into frames of the labels: taken as it is where both are equally long, else
     mean and deviation of what falls into one.
     """
 
     length_s: float = Field(gt=0, le=10)  # as the labels', 0.1 s
-    front_end: Component | None  # none hears nothing and reads the words alone
+    front_end: Component | None  # none: the words alone are the input
     normalization: Literal["none", "train"]
 
 
-class SaidWords(Strict):
-    """What is said in each frame: a word's vector lies on the frames in which it is spoken, zeros in silence.
+class WordInput(Strict):
+    """The word input of a network over time: a word's vector on each frame in which it is spoken, zeros in silence.
 
     `times`: "corpus", as well as the corpus tells them; "alignment", found in the recording where it does not.
     `transcripts`: a recogniser's words with their times instead. `unknown`: what a word without a vector gets.
@@ -280,7 +280,7 @@ class ContinuousRecipe(Study):
     unit: Literal["time"]
     dimensions: list[str] = Field(min_length=1)
     frames: Frames
-    words: SaidWords | None  # none hears the voice alone
+    words: WordInput | None  # none: the voice alone is the input
     sequence_frames: int = Field(gt=0)  # of a training example
     delay_s: float | Literal["search"]  # how late the raters are; search: on the dev part, else on training folds
     postprocessing: bool  # smoothing, scaling and bias, fitted on the dev part

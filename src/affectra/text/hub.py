@@ -16,7 +16,7 @@ def read_model(model: str, read: Callable[[bool], T]) -> T:
 
     Args:
         model: a directory or a name on the hub.
-        read: reads it; told whether from local files only.
+        read: reads it; its argument is whether from local files only.
 
     Raises:
         OSError: not at hand, and no hub to ask; and whatever `read` raises for a directory or of the hub.

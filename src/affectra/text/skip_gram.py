@@ -76,7 +76,7 @@ def train_skip_gram(
         n_dimensions: numbers per word.
         window: the most neighbours on each side.
         n_negatives: weight of the drawn words against one true neighbour.
-        min_count: words said fewer times are left out.
+        min_count: words that occur fewer times are left out.
         subsample: share of the text above which a word is left out at random, the more the more frequent it is.
         n_epochs: times through the text; a short text needs more of them.
         learning_rate: Adagrad's.
@@ -86,13 +86,13 @@ def train_skip_gram(
         The words, the most frequent first (ties in alphabetical order), and their vectors.
 
     Raises:
-        ConfigError: fewer than two words are said `min_count` times.
+        ConfigError: fewer than two words occur `min_count` times.
     """
     counts = Counter(word for sentence in sentences for word in sentence)
     words = sorted((word for word, n in counts.items() if n >= min_count), key=lambda word: (-counts[word], word))
     if len(words) < 2:
         raise ConfigError(
-            f"skip-gram: {len(words)} words are said at least {min_count} times in {len(sentences)} sentences; "
+            f"skip-gram: {len(words)} words occur at least {min_count} times in {len(sentences)} sentences; "
             "needs two; give more text or a smaller min_count"
         )
     index = {word: row for row, word in enumerate(words)}

@@ -16,10 +16,10 @@ def split_words(text: str, *, punctuation: bool = False) -> list[str]:
 
     Contractions stay whole, hyphens part words, numbers keep their points, and a tag for what is not a word
     (<laughter>, [LAUGHTER], ++LAUGHTER++) is one token <laughter>. Chinese and Japanese, written without spaces, give a
-    token a character; Thai, Lao, Khmer and Burmese a token a stretch between spaces.
+    token a character; Thai, Lao, Khmer and Burmese a token for all between two spaces.
 
     Args:
-        text: what was said; the empty text has no words.
+        text: the words spoken; the empty text has no words.
         punctuation: also the marks that carry affect as tokens: ! and !! (or more), ? and ??, ?! (both, in any order
             and number), and ... for an ellipsis.
 
@@ -43,7 +43,7 @@ def split_words(text: str, *, punctuation: bool = False) -> list[str]:
 
 
 def _mark(run: str) -> str:
-    """A run of marks as one of the few that are told apart."""
+    """A run of marks as one of the few that are kept apart."""
     marks = set(run)
     if len(marks) == 2:
         return "?!"

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from affectra.errors import ConfigError
-from affectra.models import is_fitted_at_once
+from affectra.models import fits_without_epochs
 from affectra.models.dialogue.dialogue import DIALOGUE_MODELS
 from affectra.models.dialogue.dialogue_checkpoint import build_head
 from affectra.models.recognizer import Recognizer
@@ -69,7 +69,7 @@ def check_optimizer(plan: TrainingPlan) -> None:
 
 def check_fitting(model: str, plan: TrainingPlan | None) -> None:
     """Raise a `ConfigError` unless a model has the training part it needs, and none where it needs none."""
-    if is_fitted_at_once(model):
+    if fits_without_epochs(model):
         if plan is not None:
             raise ConfigError(f"training: model {model!r} is fitted at once, without epochs; leave training out")
         return

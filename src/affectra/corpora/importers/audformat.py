@@ -25,14 +25,14 @@ SYNONYMS = {
     "transcription": "text",
 }
 MEANINGS = [column for column in COLUMNS if column not in ("corpus", "file", "start", "end")]
-# What is said of a whole file holds for its stretches, unless it is a label, a text, a name or a number.
+# What holds for a whole file holds for its segments, unless it is a label, a text, a name or a number.
 OF_FILES = ("speaker", "gender", "language", "session", "dialogue", "style", "split")
 SPLITS = ("train", "dev", "test")
 _NOTHING = np.iinfo(np.int64).min  # NaT as a number
 
-Stretch = tuple[str, float | None, float | None]  # file, start and end in s; both None for the whole file
+Segment = tuple[str, float | None, float | None]  # file, start and end in s; both None for the whole file
 Labels = Mapping[Any, Any]  # what a scheme says of each label: another word, or fields; empty if nothing
-Columns = Mapping[str, Mapping[Stretch, tuple[Any, Labels]]]  # values by the manifest's column and stretch
+Columns = Mapping[str, Mapping[Segment, tuple[Any, Labels]]]  # values by the manifest's column and segment
 
 
 @dataclass(frozen=True)
@@ -50,14 +50,14 @@ class Source:
     column: str
     table: str
     gold: bool
-    values: Mapping[Stretch, Any]
+    values: Mapping[Segment, Any]
     labels: Labels
 
 
 def read(root: Path, name: str | None = None) -> Corpus:
     """Read a database: a folder with `db.yaml` and its tables as csv or parquet.
 
-    What a column means is said by its scheme or else by its own name, whatever the case: a column of the manifest, or
+    What a column means is given by its scheme or else by its own name, whatever the case: a column of the manifest, or
     activation, emotions, sex, transcript or transcription. The rules:
 
     - Utterances are the rows of the tables with emotions; if there are none, of those with arousal, valence, dominance
@@ -67,7 +67,7 @@ def read(root: Path, name: str | None = None) -> Corpus:
     - An emotion is the manifest's word for the label; if the label is none, for the word that the scheme maps it to.
     - Gender and language may be fields of the speaker's labels; a language that the header names alone is everyone's.
     - A transcription whose labels are codes of sentences gives text and sentence.
-    - What is said of a file holds for its segments, but for labels, texts, names and numbers.
+    - What holds for a file holds for its segments, but for labels, texts, names and numbers.
     - The split is that of the table: its own, or a train, dev or test in its name. What is in several has none.
 
     Pickled tables are not read, since unpickling runs what is in them. Misc tables with the index `row` are what the
@@ -107,11 +107,11 @@ def read(root: Path, name: str | None = None) -> Corpus:
 
 def _read_rows(database: Any, faults: list[Fault]) -> list[Row]:
     sources = list(_find_sources(database, faults))
-    stretches = _find_utterances(sources, faults)
+    segments = _find_utterances(sources, faults)
     columns = {column: _merge(column, sources, faults) for column in MEANINGS}
     columns["split"] = _find_splits(database) | columns["split"]
     languages = list(database.languages)
-    rows = [_row(stretch, columns, languages[0] if len(languages) == 1 else "") for stretch in stretches]
+    rows = [_row(segment, columns, languages[0] if len(languages) == 1 else "") for segment in segments]
     names = [row["utterance"] for row in rows if row.get("utterance")]
     if len(set(names)) < len(names):
         faults.append(("utterance", "not unique, so no names; ignored"))
@@ -122,8 +122,8 @@ def _read_rows(database: Any, faults: list[Fault]) -> list[Row]:
 
 def _find_sources(database: Any, faults: list[Fault]) -> Iterator[Source]:
     for table_id, table in database.tables.items():
-        stretches = _stretches(table.index)
-        if len(set(stretches)) < len(stretches):
+        segments = _segments(table.index)
+        if len(set(segments)) < len(segments):
             faults.append((f"db.{table_id}", "has rows twice; the last counts"))
         by_meaning: dict[str, list[str]] = defaultdict(list)
         for column_id, column in table.columns.items():
@@ -144,7 +144,7 @@ def _find_sources(database: Any, faults: list[Fault]) -> Iterator[Source]:
             values = [None if pd.isna(cell) else cell for cell in cells.astype(object)]
             labels = _labels(database, table.columns[chosen].scheme)
             is_gold = chosen in gold or "gold" in table_id.lower()
-            yield Source(meaning, table_id, is_gold, dict(zip(stretches, values, strict=True)), labels)
+            yield Source(meaning, table_id, is_gold, dict(zip(segments, values, strict=True)), labels)
 
 
 def _meaning(name: str | None) -> str:
@@ -154,7 +154,7 @@ def _meaning(name: str | None) -> str:
     return word if word in MEANINGS else ""
 
 
-def _stretches(index: pd.Index) -> list[Stretch]:
+def _segments(index: pd.Index) -> list[Segment]:
     """The rows of a table, a segment over the whole file as the file."""
     files = [str(file) for file in index.get_level_values("file")]
     if index.nlevels == 1:
@@ -168,40 +168,40 @@ def _stretches(index: pd.Index) -> list[Stretch]:
 
 
 def _labels(database: Any, scheme: Any) -> Labels:
-    """What a scheme says of its labels, itself or in a misc table."""
+    """Facts of a scheme's labels, from the scheme itself or from a misc table."""
     labels = None if scheme is None else scheme.labels
     if isinstance(labels, str) and labels in database.misc_tables:
         return dict(database.misc_tables[labels].df.to_dict("index"))
     return labels if isinstance(labels, Mapping) else {}
 
 
-def _find_utterances(sources: Iterable[Source], faults: list[Fault]) -> list[Stretch]:
+def _find_utterances(sources: Iterable[Source], faults: list[Fault]) -> list[Segment]:
     """The rows of the gold tables with emotions or else with dimensions; of all such tables if none is gold."""
     for meanings in (("emotion",), DIMENSIONS):
         labelled = [source for source in sources if source.column in meanings]
         chosen = [source for source in labelled if source.gold] or labelled
-        stretches = dict.fromkeys(stretch for source in chosen for stretch in source.values)
-        if stretches:
-            rest = {stretch for source in labelled for stretch in source.values} - stretches.keys()
+        segments = dict.fromkeys(segment for source in chosen for segment in source.values)
+        if segments:
+            rest = {segment for source in labelled for segment in source.values} - segments.keys()
             if rest:
                 tables = sorted({source.table for source in labelled} - {source.table for source in chosen})
                 faults.append((f"db.{tables[0]}", f"{len(rest)} rows are in no gold table; left out"))
-            return list(stretches)
+            return list(segments)
     return []
 
 
-def _merge(column: str, sources: Iterable[Source], faults: list[Fault]) -> dict[Stretch, tuple[Any, Labels]]:
-    """The values of a column by stretch, each from the source that counts first."""
-    merged: dict[Stretch, tuple[Any, Labels]] = {}
-    given_by: dict[Stretch, bool] = {}
+def _merge(column: str, sources: Iterable[Source], faults: list[Fault]) -> dict[Segment, tuple[Any, Labels]]:
+    """The values of a column by segment, each from the source that counts first."""
+    merged: dict[Segment, tuple[Any, Labels]] = {}
+    given_by: dict[Segment, bool] = {}
     for source in sorted((source for source in sources if source.column == column), key=lambda source: not source.gold):
         n_others = 0
-        for stretch, value in source.values.items():
+        for segment, value in source.values.items():
             if value is None:
                 continue
-            if stretch not in merged:
-                merged[stretch], given_by[stretch] = (value, source.labels), source.gold
-            elif merged[stretch][0] != value and given_by[stretch] == source.gold:
+            if segment not in merged:
+                merged[segment], given_by[segment] = (value, source.labels), source.gold
+            elif merged[segment][0] != value and given_by[segment] == source.gold:
                 n_others += 1
         if n_others:
             text = f"{n_others} rows have another {column} than in a table before; ignored"
@@ -209,35 +209,35 @@ def _merge(column: str, sources: Iterable[Source], faults: list[Fault]) -> dict[
     return merged
 
 
-def _find_splits(database: Any) -> dict[Stretch, tuple[str, Labels]]:
+def _find_splits(database: Any) -> dict[Segment, tuple[str, Labels]]:
     """The split of each row of tables that are of one; rows in several have none."""
-    splits: dict[Stretch, set[str]] = defaultdict(set)
+    splits: dict[Segment, set[str]] = defaultdict(set)
     for table_id, table in database.tables.items():
         named = [part for part in re.split(r"[._-]", table_id.lower()) if part in SPLITS]
         split = table.split.type if table.split else named[0] if len(named) == 1 else ""
         if split in SPLITS:
-            for stretch in _stretches(table.index):
-                splits[stretch].add(split)
-    return {stretch: (min(found), {}) for stretch, found in splits.items() if len(found) == 1}
+            for segment in _segments(table.index):
+                splits[segment].add(split)
+    return {segment: (min(found), {}) for segment, found in splits.items() if len(found) == 1}
 
 
-def _row(stretch: Stretch, columns: Columns, language: str) -> Row:
-    file, start, end = stretch
+def _row(segment: Segment, columns: Columns, language: str) -> Row:
+    file, start, end = segment
     row: Row = {"file": file, "start": start, "end": end, "emotion": ""}
     for column, values in columns.items():
-        value, labels = values.get(stretch) or (column in OF_FILES and values.get((file, None, None))) or (None, {})
+        value, labels = values.get(segment) or (column in OF_FILES and values.get((file, None, None))) or (None, {})
         if value is None:
             continue
         row[column] = value if column in NUMBER_COLUMNS else str(value)
-        said = labels.get(value)
+        meaning = labels.get(value)
         if column == "emotion":
-            word, mapped = normalize_emotion(str(value)), normalize_emotion(said if isinstance(said, str) else "")
+            word, mapped = normalize_emotion(str(value)), normalize_emotion(meaning if isinstance(meaning, str) else "")
             row["emotion"] = mapped if word not in EMOTIONS and mapped in EMOTIONS else word
-        elif column == "text" and isinstance(said, str):
-            row["text"] = said
+        elif column == "text" and isinstance(meaning, str):
+            row["text"] = meaning
             row.setdefault("sentence", str(value))
-        elif column == "speaker" and isinstance(said, Mapping):
-            for field, content in said.items():
+        elif column == "speaker" and isinstance(meaning, Mapping):
+            for field, content in meaning.items():
                 if _meaning(str(field)) in ("gender", "language") and isinstance(content, str):
                     row.setdefault(_meaning(str(field)), content)
     row["language"] = _bcp47(row.get("language") or language)

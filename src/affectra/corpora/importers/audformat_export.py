@@ -116,7 +116,7 @@ def _index(spoken: pd.DataFrame, corpus: str) -> pd.Index:
     index: pd.Index = audformat.segmented_index(files, list(starts.fillna(pd.Timedelta(0))), list(ends))
     if index.has_duplicates:
         name = spoken["utterance"].iloc[int(index.duplicated().argmax())]
-        raise CorpusError(f"{corpus}: {name} is the same stretch as another utterance; a database has each once")
+        raise CorpusError(f"{corpus}: {name} is the same segment as another utterance; a database has each once")
     if spoken[["start", "end"]].isna().all(axis=None):
         index = audformat.filewise_index(files)
     return index

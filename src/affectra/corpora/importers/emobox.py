@@ -131,7 +131,7 @@ def _row(fields: Row, root: Path, labels: Labels) -> Row | str:
                 return f"{column} is not a number"
     start, end = row.get("start", 0.0), row.get("end", math.inf)
     if not 0 <= start < end:
-        return f"from {start} to {end} s is no stretch of time"
+        return f"from {start} to {end} s is no span of time"
     return {**row, "file": found, "emotion": _emotion(fields["emo"], labels)}
 
 

@@ -175,7 +175,7 @@ def _row(record: dict[str, str], channels: ChannelFiles) -> Row | str:
             row[column] = number
     start, end = row.get("start") or 0.0, row.get("end")
     if start < 0 or (isinstance(end, float) and end <= start):
-        return f"from {start} to {end} s is no stretch of time"
+        return f"from {start} to {end} s is no span of time"
     row |= {"file": found, "root": root, "emotion": normalize_emotion(row.get("emotion", ""))}
     return _of_channel(row, record["channel"], channels) if record.get("channel") else row
 
@@ -307,6 +307,6 @@ def _possible_names(file: str, start: float, end: float, speaker: str) -> list[s
     """
     path = PurePosixPath(file)
     begin = f"{file}#{np.format_float_positional(start, trim='-')}"
-    stretch = begin if end == math.inf else f"{begin}-{np.format_float_positional(end, trim='-')}"
-    by_speaker = f"{stretch}-{speaker}" if speaker else stretch
-    return [path.stem, str(path.with_suffix("")), file, begin, stretch, by_speaker]
+    segment = begin if end == math.inf else f"{begin}-{np.format_float_positional(end, trim='-')}"
+    by_speaker = f"{segment}-{speaker}" if speaker else segment
+    return [path.stem, str(path.with_suffix("")), file, begin, segment, by_speaker]

@@ -26,7 +26,7 @@ VOICED = {
     "neutral": (-0.1, 0.0, 0.0),
     "sadness": (-0.6, -0.5, -0.1),
 }
-SAID = {
+WORDED = {
     "anger": (0.3, -0.5, -0.6),
     "happiness": (0.2, 0.5, 0.5),
     "neutral": (-0.2, 0.0, 0.1),
@@ -108,7 +108,7 @@ def trace(
     """Arousal, valence and liking in [-1, 1] at 10 Hz, and the mood that the next turn starts from.
 
     Each follows its target with the lag of `INERTIA_S`. While somebody speaks, the target is what the voice expresses,
-    in its strength, plus what an affective word adds while it is said and half a second after; in silence it is 0.
+    in its strength, plus what an affective word adds while it is spoken and half a second after; in silence it is 0.
 
     Args:
         turn: what the script says of the utterance.
@@ -116,16 +116,16 @@ def trace(
         duration_s: of the recording.
         mood: arousal, valence, liking at the end of the turn before; zeros at the start of a dialogue.
     """
-    affect = {word: np.array(SAID[emotion]) for emotion, known in KEYWORDS.items() for word in known}
+    affect = {word: np.array(WORDED[emotion]) for emotion, known in KEYWORDS.items() for word in known}
     times = np.arange(int(np.ceil(duration_s * TRACE_RATE_HZ))) / TRACE_RATE_HZ
     voiced = turn.manner.strength * np.array(VOICED[turn.emotion])
     target = np.zeros((len(times), len(DIMENSIONS)))
     speaking = (times >= words[0]["start"]) & (times <= words[-1]["end"])
     target[speaking] += voiced
     for word in words:
-        said = affect.get(word["word"].lower())
-        if said is not None:
-            target[(times >= word["start"]) & (times <= word["end"] + 0.5)] += said
+        shift = affect.get(word["word"].lower())
+        if shift is not None:
+            target[(times >= word["start"]) & (times <= word["end"] + 0.5)] += shift
     rng = np.random.default_rng([turn.manner.noise_seed, 1])
     values = np.empty_like(target)
     state, wander = CARRIED * mood, np.zeros(len(DIMENSIONS))

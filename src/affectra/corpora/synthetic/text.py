@@ -1,8 +1,8 @@
-"""What the speakers of the embedded corpus say: sentences in English and German, and the words that carry affect.
+"""Sentences of the embedded corpus, in English and German, and the words in them that carry affect.
 
-Half of what is said comes from `SHARED`: everyday sentences without an affective word, spoken in every emotion, so
-only the voice tells. The other half comes from `WORDED`: sentences that say the emotion. Those of one emotion share the
-words in `KEYWORDS`, so what a text model learns on some sentences holds for others. All of it is ours.
+Half of the utterances are from `SHARED`: everyday sentences without an affective word, spoken in every emotion, so that
+only the voice carries it. The other half are from `WORDED`: sentences that name the emotion. Those of one emotion share
+the words in `KEYWORDS`, so what a text model learns on some sentences holds for others. All of it is ours.
 """
 
 SHARED: dict[str, tuple[str, ...]] = {

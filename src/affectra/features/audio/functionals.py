@@ -20,7 +20,7 @@ LICENCE = (
 
 
 class Functionals(nn.Module):
-    """Means, deviations, percentiles, slopes and more of pitch, loudness, voice quality and spectrum over a stretch.
+    """Means, deviations, percentiles, slopes and more of pitch, loudness, voice quality and spectrum over a sound.
 
     ComParE_2016 has 6373 of them (Schuller et al. 2016), eGeMAPSv02 88 that were chosen for voice and emotion (Eyben et
     al. 2016). They are in units of their own, from 1e-7 to 1e11, so a model needs them scaled. openSMILE's licence is
@@ -31,7 +31,7 @@ class Functionals(nn.Module):
         sample_rate: of the waveform, Hz.
 
     Attributes:
-        hop_length: None, there is one vector for a stretch of any length.
+        hop_length: None, there is one vector for a sound of any length.
         window_length: None likewise.
 
     Raises:
@@ -49,7 +49,7 @@ class Functionals(nn.Module):
             )
         if sample_rate < 8000:
             raise ConfigError(f"functionals: needs sample_rate >= 8000 Hz, found {sample_rate}")
-        require_extra("opensmile", "baselines", "the front end functionals")  # before its licence is told
+        require_extra("opensmile", "baselines", "the front end functionals")  # before its licence is shown
         say_licence()
         self.feature_set, self.sample_rate = feature_set, sample_rate
         self._functionals = FunctionalsFrames(feature_set=feature_set, sample_rate=sample_rate)
@@ -63,7 +63,7 @@ class Functionals(nn.Module):
         return 1
 
     def frames(self, waveform: Tensor) -> Tensor:
-        """The functionals of a stretch.
+        """The functionals of a sound.
 
         Args:
             waveform: (sample,) at `sample_rate`, in [-1, 1].

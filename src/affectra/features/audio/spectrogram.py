@@ -131,7 +131,7 @@ class Spectrogram(nn.Module):
         return magnitudes
 
     def forward(self, segments: Tensor) -> Tensor:
-        """What is left to do once a segment is cut.
+        """Finish the features of cut segments: compression by the segment's peak where chosen, and the order of axes.
 
         Shape:
             - segments: (batch, time, n_features), zeros where padded

@@ -16,13 +16,13 @@ class UtteranceViews(nn.Module):
 
     Ours. "functionals" are the 6373 of ComParE 2016 (Schuller et al.), with openSMILE and its non-commercial licence;
     "voice-statistics" the 139 of `features.voice`; "cepstral-covariance" the 496 of how cepstra and their changes move
-    together. A model is told their sizes as its `groups`, else the largest decides alone.
+    together. A model gets their sizes as its `groups`, else the largest decides alone.
 
     Args:
         views: which, in this order.
 
     Attributes:
-        hop_length: None, there is one vector for a stretch of any length.
+        hop_length: None, there is one vector for a sound of any length.
         window_length: None likewise.
 
     Raises:

@@ -13,7 +13,7 @@ class VoiceStatistics(nn.Module):
     recording, and what lies 35 dB below its mean.
 
     Attributes:
-        hop_length: None, there is one vector for a stretch of any length.
+        hop_length: None, there is one vector for a sound of any length.
         window_length: None likewise.
     """
 

@@ -8,7 +8,7 @@ from affectra.features import segments
 
 
 class Waveform(nn.Module):
-    """Stretches of samples, unchanged; a frame's features are its samples.
+    """Windows of samples, unchanged; a frame's features are its samples.
 
     Args:
         sample_rate: of the waveform, Hz.

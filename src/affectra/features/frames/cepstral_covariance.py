@@ -40,7 +40,7 @@ def log_covariance(rows: npt.NDArray[np.float64], least_variance: float) -> npt.
 
 
 class CepstralCovarianceFrames:
-    """The one vector (1, `N_FEATURES`) of a stretch: level, room and microphone move the mean, which is taken out."""
+    """The one vector (1, `N_FEATURES`) of a sound: level, room and microphone move the mean, which is taken out."""
 
     dtype = "float32"
     window_length: int | None = None

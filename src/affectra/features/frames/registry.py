@@ -1,4 +1,4 @@
-"""Front ends that need no torch, by name; what an exported model hears with."""
+"""Front ends that need no torch, by name; those that an exported model uses."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

@@ -17,14 +17,14 @@ FRAMES_PER_CHUNK = 128  # FFT input of a chunk stays in the cache of one core
 PRODUCTS_PER_CHUNK = 1 << 18  # OpenBLAS starts no threads for so few; those of two streams would wait for each other
 STILL = 1e-10  # a deviation below this share of the mean is rounding, not movement; as in `features.normalization`
 HALF = "float16"  # frames are many, and what is left of a magnitude or its logarithm is enough
-SHORTEST_S = 0.1  # openSMILE has no window below 61 ms; silence fills a shorter stretch
+SHORTEST_S = 0.1  # openSMILE has no window below 61 ms; silence fills a shorter sound
 N_FUNCTIONALS = {"ComParE_2016": 6373, "eGeMAPSv02": 88}
 
 Array = npt.NDArray[np.float32]
 
 
 class NumpyFrontEnd(Protocol):
-    """What turns a waveform into frames; names as of the torch front ends in `features`."""
+    """A front end in numpy, from waveform to frames; names as of the torch front ends in `features`."""
 
     sample_rate: int
     n_features: int

@@ -44,8 +44,8 @@ def pitch(waveform: Array) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.floa
     n = 1 + max(0, -(-(len(waveform) - WINDOW_LENGTH) // HOP_LENGTH))
     ahead = (PITCH_LENGTH - WINDOW_LENGTH) // 2
     padded = np.zeros((n - 1) * HOP_LENGTH + PITCH_LENGTH, dtype=np.float32)
-    stretch = waveform[: len(padded) - ahead]
-    padded[ahead : ahead + len(stretch)] = stretch
+    part = waveform[: len(padded) - ahead]
+    padded[ahead : ahead + len(part)] = part
     windows = np.lib.stride_tricks.sliding_window_view(padded, PITCH_LENGTH)[::HOP_LENGTH]
     of_window = np.fft.irfft(np.abs(np.fft.rfft(_PITCH_TAPER, PITCH_N_FFT)) ** 2)[:PITCH_LENGTH]
     lags, spectra, cosines = _low_transforms()
@@ -74,7 +74,7 @@ _PITCH_TAPER = taper("hann", PITCH_LENGTH)
 
 @cache
 def _low_transforms() -> tuple[npt.NDArray[np.intp], Array, Array]:
-    """What pitch needs of the Fourier transform: few bins and few lags, for which products are quicker than FFTs.
+    """Parts of the Fourier transform that pitch needs: few bins and few lags, where products are quicker than FFTs.
 
     Returns:
         (lag,) samples; (sample, 2 * bin), which gives real and imaginary parts below `PITCH_CUT_HZ`; (bin, 1 + lag),
@@ -157,7 +157,7 @@ def _quantile(values: npt.NDArray[np.float64], weights: npt.NDArray[np.float64],
 
 
 class VoiceStatisticsFrames:
-    """The one vector (1, `N_FEATURES`) of a stretch of any length; see `features.voice.VoiceStatistics`."""
+    """The one vector (1, `N_FEATURES`) of a sound of any length; see `features.voice.VoiceStatistics`."""
 
     dtype = "float32"
     window_length: int | None = None

@@ -8,7 +8,7 @@ def direct_energies(samples: Tensor, taps: Tensor, windows: Tensor, hop_length: 
     """Energy of each filter's output below each window.
 
     Args:
-        samples: (batch, sample), a stretch with all that the frames reach: `(n_frames - 1) hop + 2 length - 1` samples,
+        samples: (batch, sample), a chunk with all that the frames reach: `(n_frames - 1) hop + 2 length - 1` samples,
             zeros where it reaches beyond the signal.
         taps: (filter, length), complex.
         windows: (filter, length).

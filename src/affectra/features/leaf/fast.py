@@ -77,7 +77,7 @@ def block_energies(samples: Tensor, bank: Bank, widths: Tensor, n_frames: int, g
     """Energies of the filters' outputs below windows, in float32.
 
     Args:
-        samples: (batch, sample) float32, a stretch that starts where the first frame's reach does.
+        samples: (batch, sample) float32, a chunk that starts where the first frame's reach does.
         bank: differentiable in its taps; the samples are not.
         widths: (filter,), what the windows' slopes are derivatives by.
         n_frames: how many frames.
@@ -181,7 +181,7 @@ def _spectra(blocks: Tensor) -> Iterator[tuple[slice, Tensor]]:
 
 
 def _rfft(blocks: Tensor) -> Tensor:
-    """Spectra in complex64, with their error near what is loud: in float32 a tone is heard 120 dB below everywhere."""
+    """Spectra in complex64, with their error near what is loud: in float32 a tone leaks 120 dB below everywhere."""
     spectra: Tensor = torch.fft.rfft(blocks.double())
     return spectra.to(torch.complex64)
 

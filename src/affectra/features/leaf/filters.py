@@ -1,4 +1,4 @@
-"""What LEAF's parameters mean: Gabor filters, Gaussian pooling windows, their bounds and their start on the mel scale.
+"""LEAF's filters from its parameters: Gabor filters, Gaussian pooling windows, bounds, initial values on the mel scale.
 
 Zeghidour et al. 2021; the numbers are those of the public TensorFlow implementation.
 """

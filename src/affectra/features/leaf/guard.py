@@ -18,7 +18,7 @@ SMALLEST_POWER = 1e-13  # response outside the band; what is that much louder dr
 
 
 class Guard(NamedTuple):
-    """What becomes of the energies.
+    """Steps that PCEN applies to energies, as far as the size of an error depends on them.
 
     Attributes:
         bias: (filter,), added to them.
@@ -32,7 +32,7 @@ class Guard(NamedTuple):
 
 
 def dropped_weights(plan: Plan, responses: Tensor) -> tuple[Tensor, Tensor]:
-    """What turns a block's spectrum into an energy that filters drop, all of it wherever in the block it is.
+    """Weights from a block's spectrum to the energy that filters drop, wherever in the block that energy is.
 
     Returns:
         Filters (dropper,) that drop anything worth the name, and weights (2 bins, dropper) for squares of the real and

@@ -15,7 +15,7 @@ from affectra.features.leaf.pcen import Normalized, Pcen
 from affectra.features.leaf.planner import Planner
 
 ENERGY_FLOOR = 1e-5
-STRETCH_FRAMES = 1 << 13  # frames, of all signals of a batch together, that are in memory at once without gradients
+CHUNK_FRAMES = 1 << 13  # frames, of all signals of a batch together, that are in memory at once without gradients
 SHORT_FRAMES = 8  # fewer of them are not worth a block
 
 
@@ -86,7 +86,7 @@ class Leaf(nn.Module):
         if waveform.ndim != 2 or not waveform.shape[1]:
             raise AudioError(f"leaf: expects (batch, sample) with at least a sample, found {tuple(waveform.shape)}")
         n_frames = self.n_frames(waveform.shape[1])
-        step = max(1, STRETCH_FRAMES // len(waveform))
+        step = max(1, CHUNK_FRAMES // len(waveform))
         if n_frames <= step or torch.is_grad_enabled():
             return self.compress(self.energies(waveform, 0, n_frames)).output
         state, features = None, None
@@ -114,7 +114,7 @@ class Leaf(nn.Module):
         missing = stop - start - max(0, -start) - part.shape[1]
         samples = nn.functional.pad(part, (max(0, -start), missing))
         signal = -start - self.padding
-        return self.stretch_energies(samples, n_frames, (signal, signal + waveform.shape[1]))
+        return self.chunk_energies(samples, n_frames, (signal, signal + waveform.shape[1]))
 
     @property
     def padding(self) -> int:
@@ -125,13 +125,13 @@ class Leaf(nn.Module):
         """Samples that frames depend on, half of it before and half after them."""
         return (n_frames - 1) * self.hop_length + 2 * self.window_length - 1
 
-    def stretch_energies(self, samples: Tensor, n_frames: int, valid: tuple[int, int]) -> Tensor:
-        """Energies of all frames of a stretch.
+    def chunk_energies(self, samples: Tensor, n_frames: int, valid: tuple[int, int]) -> Tensor:
+        """Energies of all frames of a chunk of the signal.
 
         Args:
             samples: (batch, sample), just what the frames reach, zero outside the signal.
             n_frames: how many.
-            valid: first and one past the last filtered sample that is in the signal; may lie outside the stretch.
+            valid: first and one past the last filtered sample that is in the signal; may lie outside the chunk.
 
         Returns:
             (batch, filter, frame).

@@ -42,11 +42,11 @@ def linear_scan(inputs: Tensor, decay: Tensor, initial: Tensor) -> Tensor:
 
 
 class Normalized(NamedTuple):
-    """What PCEN makes of energies.
+    """Energies normalised by PCEN, and the state for the frames that follow.
 
     Attributes:
         output: (batch, channel, frame).
-        state: (batch, channel), the smoothed energy after the last frame; hands on to the frames that follow.
+        state: (batch, channel), the smoothed energy after the last frame, from which the frames that follow go on.
     """
 
     output: Tensor

@@ -53,7 +53,7 @@ class Grid(NamedTuple):
 
 
 class Band(NamedTuple):
-    """What is kept of a filter.
+    """Frequency bins of a filter that are kept.
 
     Attributes:
         size: bins.

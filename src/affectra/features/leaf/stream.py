@@ -1,4 +1,4 @@
-"""LEAF block by block: the frames of a live signal as soon as all they depend on has been heard."""
+"""LEAF block by block: the frames of a live signal as soon as all they depend on is there."""
 
 import torch
 from torch import Tensor
@@ -54,7 +54,7 @@ class LeafStream:
             return self._held.new_zeros(len(self._held), self.leaf.n_features, 0)
         signal = self.leaf.padding - self._n_frames * self.leaf.hop_length  # where its first filtered sample is
         samples = self._held[:, : self.leaf.reach(n_frames)]
-        energies = self.leaf.stretch_energies(samples, n_frames, (signal, signal + self._n_samples))
+        energies = self.leaf.chunk_energies(samples, n_frames, (signal, signal + self._n_samples))
         output, self._state = self.leaf.compress(energies, self._state)
         self._held = self._held[:, n_frames * self.leaf.hop_length :]
         self._n_frames += n_frames

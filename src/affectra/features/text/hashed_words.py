@@ -29,7 +29,7 @@ class HashedWords(nn.Module):
         n_buckets: rows of the table; with too few of them words share a row by chance.
         n_grams: lengths of the n-grams, of the word between < and >; [] leaves words alone.
         punctuation: marks that carry affect are words too; see `split_words`. Transcribers write them by how it was
-            said, and a recogniser of speech does not: for its texts leave them out in training as well.
+            spoken, and a recogniser of speech does not: for its texts leave them out in training as well.
         word_dropout: share of the tokens that are blanked while training.
 
     Shape:

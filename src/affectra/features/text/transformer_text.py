@@ -23,7 +23,7 @@ UNUSED = "pooler"  # of the whole text, trained for something else
 class TransformerText(nn.Module):
     """The last hidden layers of a pretrained encoder, one behind the other: (Dutta & Ganapathy 2022, text: four).
 
-    The marks that the encoder puts around a text ([CLS] and [SEP]) stay, since they were trained to hold what is said
+    The marks that the encoder puts around a text ([CLS] and [SEP]) stay, since they were trained to hold the meaning
     as a whole. A text longer than the encoder's positions is cut behind, which the log (stderr) says.
 
     Frozen, the encoder is no part of the recogniser: predicting needs the same directory or hub name again. Fine-tuned,
@@ -65,7 +65,7 @@ class TransformerText(nn.Module):
 
     @cached_property
     def storage(self) -> dict[str, str]:
-        """What the frames depend on beyond the options: the model may change under the same name."""
+        """Facts that the frames depend on beyond the options: the model may change under the same name."""
         if self.fine_tune:
             return {"dtype": "int32", "tokenizer": _digest_tokenizer(self.tokenizer)}
         return {
@@ -80,7 +80,7 @@ class TransformerText(nn.Module):
 
     @torch.no_grad()
     def frames(self, text: str) -> Tensor:
-        """What is cached of a text; the empty text has the encoder's own marks."""
+        """Cached frames of a text: token ids if fine-tuned, else states; at least the encoder's special tokens."""
         ids = torch.tensor(self._ids(text))[None]
         if self.fine_tune:
             return (ids[0, :, None] + 1).int()

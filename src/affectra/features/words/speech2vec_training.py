@@ -32,7 +32,7 @@ def train_speech2vec(
     seed: int = 0,
     min_count: int = 1,
 ) -> tuple[Speech2Vec, WordVectors]:
-    """Learn from what is said before and after each word how a vector of its sound is to look.
+    """Learn from the words before and after each word how a vector of its sound is to look.
 
     Skip-grams (Chung & Glass 2018) with their window of 3, but Adam and few epochs, where they take plain SGD at 1e-3
     and 500 (ours). Memory is that of the segments and of one batch. The same seed gives the same vectors.
@@ -46,10 +46,10 @@ def train_speech2vec(
         learning_rate: Adam's.
         batch_size: spoken words in a step.
         seed: of weights and order.
-        min_count: words said less often get no vector; they still are neighbours.
+        min_count: words that occur less often get no vector; they still are neighbours.
 
     Returns:
-        The network, and the mean of each word's vectors, the word said most often first.
+        The network, and the mean of each word's vectors, the most frequent word first.
 
     Raises:
         ConfigError: not as many segments as words, or no word with a neighbour.
@@ -69,15 +69,15 @@ def train_speech2vec(
 def word_means(
     network: Speech2Vec, segments: Sequence[np.ndarray], words: Sequence[SpokenWord], min_count: int = 1
 ) -> WordVectors:
-    """The mean vector of each word over all that it was said; by frequency, then by the alphabet.
+    """The mean vector of each word over all its occurrences; by frequency, then by the alphabet.
 
     Raises:
-        ConfigError: no word is said `min_count` times.
+        ConfigError: no word occurs `min_count` times.
     """
     counts = Counter(word.word for word in words)
     kept = sorted((word for word, n in counts.items() if n >= min_count), key=lambda word: (-counts[word], word))
     if not kept:
-        raise ConfigError(f"speech2vec: none of {len(counts)} words is said {min_count} times; lower min_count")
+        raise ConfigError(f"speech2vec: none of {len(counts)} words occurs {min_count} times; lower min_count")
     index = {word: row for row, word in enumerate(kept)}
     vectors = network.eval().vectors(segments).astype(np.float64)
     sums = np.zeros((len(kept), network.n_dimensions))

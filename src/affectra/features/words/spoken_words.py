@@ -1,4 +1,4 @@
-"""Spoken words: which word was said when, and the stretch of acoustic frames that it is."""
+"""Spoken words: words with their times, and the acoustic frames of each."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,7 +20,7 @@ _SMALLEST_DEVIATION = 1e-3
 
 @dataclass(frozen=True)
 class SpokenWord:
-    """A word and when it was said.
+    """A word and its times.
 
     Attributes:
         utterance: in which utterance; words of one utterance are each other's surroundings.
@@ -35,22 +35,22 @@ class SpokenWord:
     end_s: float
 
 
-def timed_rows(table: pd.DataFrame, said: str, source: str) -> Iterator[tuple[str, str, float, float]]:
-    """Utterance, what is said, start and end (s) of each row of a table.
+def timed_rows(table: pd.DataFrame, column: str, source: str) -> Iterator[tuple[str, str, float, float]]:
+    """Utterance, words, start and end (s) of each row of a table.
 
     Args:
-        table: columns utterance, start, end and what is said.
-        said: the column of the last.
+        table: columns utterance, start, end and one with the words.
+        column: the name of the last.
         source: what messages call the table.
 
     Raises:
         CorpusError: a column is missing, or a row whose times are missing, no numbers, or end before they start.
     """
-    for column in ("utterance", said, "start", "end"):
-        if column not in table:
-            raise CorpusError(f"{source}: " + unknown_name("column", column, map(str, table.columns)))
+    for name in ("utterance", column, "start", "end"):
+        if name not in table:
+            raise CorpusError(f"{source}: " + unknown_name("column", name, map(str, table.columns)))
     times = [pd.to_numeric(table[column], errors="coerce").to_numpy(dtype=float) for column in ("start", "end")]
-    columns = (table[column] for column in ("utterance", said, "start", "end"))
+    columns = (table[name] for name in ("utterance", column, "start", "end"))
     for utterance, words, given_start, given_end, start, end in zip(*columns, *times, strict=True):
         if not (math.isfinite(start) and math.isfinite(end) and 0 <= start < end):
             raise CorpusError(
@@ -85,7 +85,7 @@ def spoken_words(table: pd.DataFrame, source: str = "words") -> tuple[SpokenWord
 
 
 def spread_words(text: str, start_s: float, end_s: float) -> list[SpokenWord]:
-    """The words of a text over a stretch, each as long as its share of the letters.
+    """The words of a text over a span of time, each as long as its share of the letters.
 
     Example:
         >>> [(word.word, word.start_s, word.end_s) for word in spread_words("I know.", 1.0, 2.0)]

@@ -1,4 +1,4 @@
-"""Which word is being said in each frame."""
+"""The word that is spoken in each frame."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -12,10 +12,10 @@ SILENCE = -1
 
 
 def words_on_frames(words: Sequence[SpokenWord], n_frames: int, length_s: float) -> npt.NDArray[np.int64]:
-    """The word of each frame: the one that is being said in its middle.
+    """The word of each frame: the one that is spoken in its middle.
 
-    Of words that overlap the later one is taken, which is the one that comes in (ours). A word so short that it is said
-    in no frame's middle has the frame in which its own middle lies, if no other word is there.
+    Of words that overlap the later one is taken, which is the one that comes in (ours). A word so short that it is
+    spoken in no frame's middle has the frame in which its own middle lies, if no other word is there.
 
     Args:
         words: of an utterance.
@@ -23,11 +23,11 @@ def words_on_frames(words: Sequence[SpokenWord], n_frames: int, length_s: float)
         length_s: of a frame.
 
     Returns:
-        (frame,), index of a word, `SILENCE` where none is said.
+        (frame,), index of a word, `SILENCE` where none is spoken.
 
     Example:
-        >>> said = [SpokenWord("u", "so", 0.1, 0.3), SpokenWord("u", "a", 0.41, 0.44)]
-        >>> words_on_frames(said, 6, 0.1)
+        >>> words = [SpokenWord("u", "so", 0.1, 0.3), SpokenWord("u", "a", 0.41, 0.44)]
+        >>> words_on_frames(words, 6, 0.1)
         array([-1,  0,  0, -1,  1, -1])
     """
     middles = (np.arange(n_frames) + 0.5) * length_s
@@ -43,7 +43,7 @@ def words_on_frames(words: Sequence[SpokenWord], n_frames: int, length_s: float)
     return owners
 
 
-class SaidFrames(NamedTuple):
+class WordFeatures(NamedTuple):
     """The words of an utterance on its frames.
 
     Attributes:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from affectra.audio import read
 from affectra.errors import CheckpointError, ConfigError
-from affectra.features.extract import Stretch
+from affectra.features.extract import AudioSpan
 from affectra.features.text.word_vector_frames import find_vector
 from affectra.features.words.alignment.alignment import Overlay, read_alignment, write_alignment
 from affectra.features.words.speech2vec import Speech2Vec, encode_spoken, read_speech2vec, write_speech2vec
@@ -22,12 +22,12 @@ Vectors = npt.NDArray[np.float32]
 TABLE, SPEECH2VEC, ALIGNMENT = "words.safetensors", "speech2vec.safetensors", "alignment.safetensors"
 
 
-class Said(Protocol):
-    """What is said in an utterance."""
+class SpokenUtterance(Protocol):
+    """The words of an utterance and its sound."""
 
     @property
     def words(self) -> Sequence[SpokenWord]:
-        """Which words, and when."""
+        """The words with their times, in order."""
 
     def samples(self) -> Vectors:
         """The sound (sample,) at 16 kHz."""
@@ -35,15 +35,15 @@ class Said(Protocol):
 
 @dataclass(frozen=True)
 class Speech:
-    """What is said in an utterance, where its recording is, and in which language (BCP 47, "" if unknown)."""
+    """The words of an utterance, the segment of a recording that holds it, and its language (BCP 47, "" if unknown)."""
 
     words: tuple[SpokenWord, ...]
-    stretch: Stretch
+    span: AudioSpan
     language: str = ""
 
     def samples(self) -> Vectors:
-        """As of `Said`."""
-        where = self.stretch
+        """As of `SpokenUtterance`."""
+        where = self.span
         samples: Vectors = read(
             where.audio, WordFrames.sample_rate, start_s=where.start_s, end_s=where.end_s
         ).samples  # fmt: skip
@@ -57,11 +57,11 @@ class WordSpace(Protocol):
     def n_dimensions(self) -> int:
         """Numbers a word."""
 
-    def vectors(self, said: Said) -> Vectors:
+    def vectors(self, utterance: SpokenUtterance) -> Vectors:
         """(word, n_dimensions) of the words of an utterance."""
 
     def facts(self) -> dict[str, Any]:
-        """What traces.json says of it, and `load_word_space` needs."""
+        """Facts for traces.json, from which `load_word_space` rebuilds it."""
 
     def save(self, folder: Path) -> None:
         """Write it beside the network that reads it."""
@@ -74,7 +74,7 @@ class WrittenWords:
     Attributes:
         table: the vectors.
         unknown: what a word without one gets: "zeros", as silence; "random", numbers in [0, 1) of its own, the same
-            wherever it is said, as in the released code of Tzirakis et al. 2021.
+            wherever it is spoken, as in the released code of Tzirakis et al. 2021.
         seed: of these.
     """
 
@@ -87,10 +87,10 @@ class WrittenWords:
         """Numbers a word."""
         return self.table.n_dimensions
 
-    def vectors(self, said: Said) -> Vectors:
+    def vectors(self, utterance: SpokenUtterance) -> Vectors:
         """(word, n_dimensions)."""
-        found = np.zeros((len(said.words), self.n_dimensions), np.float32)
-        for i, spoken in enumerate(said.words):
+        found = np.zeros((len(utterance.words), self.n_dimensions), np.float32)
+        for i, spoken in enumerate(utterance.words):
             if (vector := find_vector(self.table, spoken.word)) is not None:
                 found[i] = vector
             elif self.unknown == "random":
@@ -107,7 +107,7 @@ class WrittenWords:
 
 
 @dataclass(frozen=True)
-class HeardWords:
+class AcousticWords:
     """Words by their sound alone, in the space of a text: no letter of what is tested has a part in it.
 
     Attributes:
@@ -125,12 +125,12 @@ class HeardWords:
         """Numbers a word."""
         return self.network.n_dimensions
 
-    def vectors(self, said: Said) -> Vectors:
+    def vectors(self, utterance: SpokenUtterance) -> Vectors:
         """(word, n_dimensions)."""
-        if not said.words:
+        if not utterance.words:
             return np.zeros((0, self.n_dimensions), np.float32)
-        spans = [(word.start_s, word.end_s) for word in said.words]
-        return self.overlay.mapped(encode_spoken(self.network, said.samples(), spans))
+        spans = [(word.start_s, word.end_s) for word in utterance.words]
+        return self.overlay.mapped(encode_spoken(self.network, utterance.samples(), spans))
 
     def facts(self) -> dict[str, Any]:
         """How the spaces were laid one over the other, and whether words find themselves."""
@@ -143,17 +143,17 @@ class HeardWords:
 
 
 def load_word_space(folder: Path, facts: Mapping[str, Any]) -> WordSpace:
-    """What `save` wrote into a folder.
+    """Read the word space that `save` wrote into a folder.
 
     Args:
         folder: of a fold.
-        facts: what traces.json says of the words there.
+        facts: of the word space, from traces.json.
 
     Raises:
         CheckpointError: files are missing or damaged, or were written by an earlier version.
     """
     if (folder / SPEECH2VEC).is_file():
-        return HeardWords(read_speech2vec(folder / SPEECH2VEC), read_alignment(folder / ALIGNMENT), facts)
+        return AcousticWords(read_speech2vec(folder / SPEECH2VEC), read_alignment(folder / ALIGNMENT), facts)
     kinds: dict[Any, Unknown] = {kind: kind for kind in get_args(Unknown)}
     unknown, seed = kinds.get(facts.get("unknown")), facts.get("seed")
     if unknown is None or not isinstance(seed, int):

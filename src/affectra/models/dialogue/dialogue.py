@@ -12,7 +12,7 @@ from affectra.registry import Registry
 # Constructors (n_features, n_classes, *, options): n_features is a number, or with the class attribute `is_fusion` one
 # for each modality. forward(turns, n_turns, speakers) -> DialogueOutput; a fusion takes a sequence of turns.
 DIALOGUE_MODELS: Registry = Registry("dialogue model")
-N_SPEAKERS = 8  # told apart in a dialogue, ours; one of the 1,152 dialogues of MELD (train, dev) has more
+N_SPEAKERS = 8  # kept apart in a dialogue, ours; one of the 1,152 dialogues of MELD (train, dev) has more
 
 
 class DialogueOutput(NamedTuple):
@@ -69,7 +69,7 @@ def key_mask(n_turns: Tensor, n_padded: int, causal: bool) -> Tensor:
 def speaker_indices(speakers: Tensor) -> Tensor:
     """Speakers (dialogue, turn) renamed by the order in which they first speak: 0, 1, ..., at most `N_SPEAKERS` - 1.
 
-    What they are called does not matter, nor what is said later, so this suits live use too.
+    What they are called does not matter, nor what is spoken later, so this suits live use too.
 
     Example:
         >>> speaker_indices(torch.tensor([[7, 3, 7, 5, 3]]))
@@ -81,7 +81,7 @@ def speaker_indices(speakers: Tensor) -> Tensor:
 
 
 def required_speakers(label: str, speakers: Tensor | None) -> Tensor:
-    """The indices of speakers, for a network that was built to hear them; without any a `ConfigError`."""
+    """The indices of speakers, for a network that was built to use them; without any a `ConfigError`."""
     if speakers is None:
         raise ConfigError(f"{label}: built with speaker_embedding, so it needs the speaker of each turn; found none")
     return speaker_indices(speakers)

@@ -93,7 +93,7 @@ class DialogueNetworks:
         synthetic: whether they were trained on synthetic speech alone.
         provenance: recipe, corpora, protocol and fold they come from.
         recognizers: of turns on their own, by modality.
-        is_causal: whether what is said of a turn never depends on a later one.
+        is_causal: whether the output for a turn never depends on a later one.
 
     Raises:
         CheckpointError: a file is missing or damaged, or does not fit the others.

@@ -17,7 +17,7 @@ Vectors = Mapping[str, npt.NDArray[np.float32]]  # embeddings of turns by key; a
 
 @dataclass(frozen=True)
 class Dialogue:
-    """The turns of a dialogue that are heard, in the order in which they were said.
+    """The turns of a dialogue that a model gets, in the order in which they were spoken.
 
     Attributes:
         keys: their names in splits and predictions.
@@ -68,7 +68,7 @@ def batch_of(
     """Put dialogues together; memory is that of the embeddings, which are small.
 
     Args:
-        dialogues: what is heard.
+        dialogues: with their turns.
         vectors: of each modality.
         sizes: features of each modality.
         targets: class index of the turns that are learnt or scored.

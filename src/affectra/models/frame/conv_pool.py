@@ -150,7 +150,7 @@ def _band(weight: Tensor, group: int) -> Tensor:
 
 
 class _Blocks:
-    """The windows of a batch, a few at a time: of several whole items, or a stretch of one.
+    """The windows of a batch, a few at a time: of several whole items, or a part of one.
 
     Args:
         x: the input, (batch, time, n_in).
@@ -191,8 +191,8 @@ class _Blocks:
     def add_rows(self, into_x: Tensor, rows: Tensor, items: slice, windows: slice) -> None:
         """The way back of `rows`: gradients of what the groups see, added up where they overlap."""
         steps, before, _ = self._steps(windows)
-        stretch = into_x[items, steps]
-        n_batch, _, n_in = stretch.shape
+        target = into_x[items, steps]
+        n_batch, _, n_in = target.shape
         rows = rows.view(n_batch, -1, self.group + self.kernel - 1, n_in)
         n_groups, span = rows.shape[1:3]
         padded = rows.new_zeros(n_batch, (n_groups + -(-span // self.group) - 1) * self.group, n_in)
@@ -200,7 +200,7 @@ class _Blocks:
             part = rows[:, :, first : first + self.group]
             shifted = padded[:, first : first + n_groups * self.group].view(n_batch, n_groups, self.group, n_in)
             shifted[:, :, : part.shape[2]] += part
-        stretch += padded[:, before : before + stretch.shape[1]]
+        target += padded[:, before : before + target.shape[1]]
 
     def _steps(self, windows: slice) -> tuple[slice, int, int]:
         """Steps of the input that some windows see, and how many zeros stand before and behind them."""

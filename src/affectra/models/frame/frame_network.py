@@ -1,4 +1,4 @@
-"""A network over time with the normalisation of what it hears, and the checkpoint that rebuilds it."""
+"""A network over time with the normalisation of its acoustic input, and the checkpoint that rebuilds it."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -36,7 +36,7 @@ class NetworkPlan:
 
     Attributes:
         model: {"name", "options"} from `CONTINUOUS_MODELS`.
-        front_end: {"name", "options"} from `FRONT_ENDS`; None where the recording is not heard.
+        front_end: {"name", "options"} from `FRONT_ENDS`; None where the recording is no input.
         normalization: of the frames.
         length_s: of a frame.
         n_semantic: size of a word's vector, 0 where words are not read.
@@ -52,7 +52,7 @@ class NetworkPlan:
 
     @property
     def reader(self) -> LabelFrames | None:
-        """Reads what is heard."""
+        """Reads the acoustic input."""
         return None if self.front_end is None else LabelFrames(self.front_end, self.length_s)
 
 
@@ -71,7 +71,7 @@ class FrameAnswer(NamedTuple):
 
 
 class FrameNetwork(nn.Module):
-    """A continuous model with the normalisation of what it hears.
+    """A continuous model with the normalisation of its acoustic input.
 
     Args:
         plan: what to build.
@@ -83,13 +83,13 @@ class FrameNetwork(nn.Module):
     def __init__(self, plan: NetworkPlan) -> None:
         super().__init__()
         reader = plan.reader
-        n_heard = 0 if reader is None else reader.n_features
-        if not n_heard and not plan.n_semantic:
+        n_acoustic = 0 if reader is None else reader.n_features
+        if not n_acoustic and not plan.n_semantic:
             raise ConfigError("frames.front_end and words: a network needs one of them at least")
-        streams = "both" if n_heard and plan.n_semantic else "paralinguistic" if n_heard else "semantic"
-        self.normalization = Normalization(plan.normalization, max(n_heard, 1))
+        streams = "both" if n_acoustic and plan.n_semantic else "paralinguistic" if n_acoustic else "semantic"
+        self.normalization = Normalization(plan.normalization, max(n_acoustic, 1))
         self.network = CONTINUOUS_MODELS.build(
-            plan.model["name"], plan.model["options"], streams=streams, n_samples=max(n_heard, 1),
+            plan.model["name"], plan.model["options"], streams=streams, n_samples=max(n_acoustic, 1),
             n_semantic=max(plan.n_semantic, 1), n_dimensions=len(plan.dimensions),
         )  # fmt: skip
         self.is_block_by_block = getattr(self.network, "compat", None) is None
@@ -134,14 +134,14 @@ class FrameNetwork(nn.Module):
             state: what the call for the frames before gave; None at the beginning.
 
         Returns:
-            What is said of these frames, and the state for the next ones.
+            The outputs for these frames, and the state for the next ones.
         """
         device = next(self.parameters()).device
         given = [None if part is None else torch.from_numpy(part)[None].to(device) for part in (acoustic, semantic)]
         n_real = torch.tensor([next(part.shape[1] for part in given if part is not None)], device=device)
         if self.is_block_by_block:
-            heard = None if given[0] is None else self.normalization(given[0], n_real)
-            output, state = self.network.forward_stream(heard, given[1], state)
+            normalized = None if given[0] is None else self.normalization(given[0], n_real)
+            output, state = self.network.forward_stream(normalized, given[1], state)
         else:
             output, state = self(*given, n_real), ()
         attention = None if output.attention is None else output.attention[0].cpu().numpy()

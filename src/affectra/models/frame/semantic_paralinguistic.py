@@ -1,4 +1,4 @@
-"""Continuous emotion from what is said and how, frame by frame (Tzirakis et al. 2021)."""
+"""Continuous emotion from words and voice, frame by frame (Tzirakis et al. 2021)."""
 
 from collections.abc import Sequence
 from typing import Literal, get_args
@@ -21,7 +21,7 @@ AT_ONCE = 4096  # frames that are fused together: 16 MiB a projected stream
 class SemanticParalinguistic(nn.Module):
     """Samples and word vectors of frames of 100 ms, fused, through an LSTM to arousal, valence, liking.
 
-        x_p = CNN(samples),  x_s = vector of the word that is being said (zeros between words)
+        x_p = CNN(samples),  x_s = vector of the word that is spoken (zeros between words)
         fusion="concat":     x = [x_p, x_s]
         fusion="attention":  x_sp = Attention(x_p, x_s)                      AttentionFusion
                              x = Attention(Attention(a, l), v)               HierarchicalFusion
@@ -129,7 +129,7 @@ class SemanticParalinguistic(nn.Module):
             state: what the call for the block before gave; None at the beginning.
 
         Returns:
-            What is said of these frames, and the state for the next block.
+            The outputs for these frames, and the state for the next block.
 
         Raises:
             ConfigError: for compat="glam-imperial", which looks ahead and cuts sequences as wholes.

@@ -1,4 +1,4 @@
-"""Folds inside a training part, by speaker: where a model that is fitted at once chooses its own options."""
+"""Folds inside a training part, by speaker: where a model that is fitted without epochs chooses its own options."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Logistic regression on one vector an utterance: emotion, arousal and valence, fitted at once."""
+"""Logistic regression on one vector an utterance: emotion, arousal and valence, fitted without epochs."""
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations, product
@@ -36,7 +36,7 @@ class Linear(nn.Module):
 
     With `groups`, each group of features has the same say; otherwise thousands of one kind drown a hundred of another.
 
-    With `penalties`, the penalty and which of the groups are heard are chosen by cross-validation over speakers inside
+    With `penalties`, the penalty and which of the groups are used are chosen by cross-validation over speakers inside
     the training part: the highest UA, what comes first where two are equal, and all groups come first.
 
     Args:
@@ -58,7 +58,7 @@ class Linear(nn.Module):
 
     Raises:
         ConfigError: an option outside its range, quadrants of another number of classes or without the two tasks,
-            groups of other features, or none that is heard.
+            groups of other features, or none that is used.
     """
 
     def __init__(
@@ -112,11 +112,11 @@ class Linear(nn.Module):
         if self.erase:
             embedding = (embedding - self.center) @ self.eraser + self.center
         scores = self.classify(embedding)
-        sides = None if self.sides is None else self.sides(embedding)
-        if len(self.signs) and sides is not None:
-            agreement = nn.functional.logsigmoid(sides[:, None] * self.signs)  # (batch, class, task)
+        auxiliary = None if self.sides is None else self.sides(embedding)
+        if len(self.signs) and auxiliary is not None:
+            agreement = nn.functional.logsigmoid(auxiliary[:, None] * self.signs)  # (batch, class, task)
             scores = scores.log_softmax(-1) + self.quadrant_weight * agreement.sum(-1)
-        return Output(scores, embedding, None, None, sides)
+        return Output(scores, embedding, None, None, auxiliary)
 
     @torch.no_grad()
     def fit(self, part: Vectors) -> Mapping[str, Any]:
@@ -164,7 +164,7 @@ class Linear(nn.Module):
         return settled
 
     def _scale(self, unheard: Sequence[int]) -> Tensor:
-        """(feature,), 0 for groups that are not heard; another's squared length is about 1 whatever its size."""
+        """(feature,), 0 for groups that are not used; another's squared length is about 1 whatever its size."""
         if not self.groups:
             return torch.ones(self.classify.in_features)
         return torch.cat(
@@ -174,7 +174,7 @@ class Linear(nn.Module):
     def _choose(
         self, features: npt.NDArray[np.float64], part: Vectors, corpora: npt.NDArray[np.str_]
     ) -> tuple[tuple[int, ...], float]:
-        """The groups that are not to be heard, and the penalty."""
+        """The groups that are not to be used, and the penalty."""
         known = part.targets >= 0
         features, targets, corpora = features[known], part.targets[known], corpora[known]
         speakers = [speaker for speaker, is_known in zip(part.groups, known, strict=False) if is_known]
@@ -182,8 +182,8 @@ class Linear(nn.Module):
 
         def ua(candidate: tuple[tuple[int, ...], float]) -> float:
             unheard, penalty = candidate
-            heard = self._scale(unheard).numpy() > 0
-            scaled = features[:, heard] * self._scale(unheard).numpy()[heard]
+            used = self._scale(unheard).numpy() > 0
+            scaled = features[:, used] * self._scale(unheard).numpy()[used]
             answers = [
                 _regress(scaled[train], targets[train], corpora[train], penalty).predict(scaled[dev])
                 for train, dev in folds

@@ -1,4 +1,4 @@
-"""Support vector machine: the field's standard classifier of functionals, fitted at once by scikit-learn."""
+"""Support vector machine: the field's standard classifier of functionals, fitted without epochs by scikit-learn."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args

@@ -1,4 +1,4 @@
-"""Training data of a model that is fitted at once: one vector an utterance."""
+"""Training data of a model that is fitted without epochs: one vector an utterance."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

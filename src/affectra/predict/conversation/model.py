@@ -28,7 +28,7 @@ from affectra.predict.model import (
     offered_classes,
     scores_of,
 )
-from affectra.text.asr.transcripts import HEARING_RATE
+from affectra.text.asr.transcripts import ASR_RATE
 
 Outputs = list[dict[str, dict[str, UtteranceOutput]]]  # of each fold, by modality and turn
 
@@ -79,7 +79,7 @@ class DialogueModel:
             raise CheckpointError(f"model {name}: its folds have different classes or modalities; give one of them")
         self.classes, self.modalities = first.classes, tuple(first.recognizers)
         hears = "audio" in self.modalities
-        self.sample_rate: int = first.recognizers["audio"].front_end.sample_rate if hears else HEARING_RATE
+        self.sample_rate: int = first.recognizers["audio"].front_end.sample_rate if hears else ASR_RATE
         self.is_causal = all(fold.is_causal for fold in self.folds)
         self.synthetic = any(fold.synthetic for fold in self.folds)
         self.licence: str | None = first.provenance.get("licence")

@@ -10,7 +10,7 @@ import pandas as pd
 from affectra.audio import probe
 from affectra.corpora.manifest import Corpus
 from affectra.errors import CorpusError
-from affectra.features.extract import Stretch
+from affectra.features.extract import AudioSpan
 from affectra.files import sha256_json
 from affectra.recipes.recipe import Component, ContinuousRecipe
 from affectra.runs.units.inputs import extract_rows, stretches_of
@@ -149,7 +149,7 @@ def prepare(plan: Plan, threads: int, say: Callable[[str], None]) -> Work:
     return Work((), tuple(folds), {key: _hash(one, in_tests[key]) for key, one in utterances.items()}, facts)
 
 
-def _duration(stretch: Stretch) -> float:
+def _duration(stretch: AudioSpan) -> float:
     end_s = probe(stretch.audio).duration_s if stretch.end_s is None else stretch.end_s
     return end_s - stretch.start_s
 

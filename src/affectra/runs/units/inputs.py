@@ -12,7 +12,7 @@ from rich.progress import Progress
 
 from affectra.corpora.manifest import Corpus
 from affectra.errors import AudioError, CorpusError
-from affectra.features.extract import CachedFrames, Stretch, extract, extract_texts
+from affectra.features.extract import AudioSpan, CachedFrames, extract, extract_texts
 from affectra.features.front_ends import FRONT_ENDS
 from affectra.recipes.recipe import Augmentation, Component
 
@@ -43,11 +43,11 @@ def with_modality(manifest: pd.DataFrame, modality: str) -> pd.DataFrame:
     return manifest[usable]
 
 
-def stretches_of(manifest: pd.DataFrame, corpora: Sequence[Corpus]) -> list[Stretch]:
+def stretches_of(manifest: pd.DataFrame, corpora: Sequence[Corpus]) -> list[AudioSpan]:
     """Where the recording of each row is."""
     roots = {name: corpus.root for corpus in corpora for name in corpus.manifest["corpus"].unique()}
     return [
-        Stretch(roots[row["corpus"]] / row["file"], _or(row["start"], 0.0), _or(row["end"], None))
+        AudioSpan(roots[row["corpus"]] / row["file"], _or(row["start"], 0.0), _or(row["end"], None))
         for row in manifest.to_dict("records")
     ]
 

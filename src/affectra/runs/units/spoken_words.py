@@ -9,9 +9,9 @@ import pandas as pd
 from affectra.audio import read
 from affectra.corpora.manifest import Corpus
 from affectra.errors import AudioError, ConfigError, CorpusError
-from affectra.features.extract import Stretch
+from affectra.features.extract import AudioSpan
 from affectra.features.words.spoken_words import SpokenWord, spoken_words, spread_words, timed_rows
-from affectra.recipes.recipe import SaidWords, Transcripts
+from affectra.recipes.recipe import Transcripts, WordInput
 from affectra.registry import unknown_name
 from affectra.runs.units.inputs import stretches_of
 from affectra.text.asr.pocketsphinx import PocketSphinx
@@ -19,7 +19,7 @@ from affectra.text.asr.transcripts import RECOGNIZERS, transcribe_files
 from affectra.text.asr.word_errors import corpus_word_errors
 
 Words = dict[str, tuple[SpokenWord, ...]]
-HEARING_RATE = 16_000  # Hz, PocketSphinx's
+ASR_RATE = 16_000  # Hz, PocketSphinx's
 
 
 def check_transcripts(transcripts: Transcripts) -> None:
@@ -33,7 +33,7 @@ def said_words(
     corpora: Sequence[Corpus],
     rows: pd.DataFrame,
     durations_s: Mapping[str, float],
-    recipe: SaidWords,
+    recipe: WordInput,
     say: Callable[[str], None],
 ) -> tuple[Words, Words, dict[str, Any]]:
     """The words of utterances that training reads, and those that tests read.
@@ -141,7 +141,7 @@ def _of_these(table: pd.DataFrame, names: set[str]) -> pd.DataFrame:
 
 
 def _placed(
-    told: Sequence[tuple[float, float, str]], stretch: Stretch, aligner: PocketSphinx | None
+    told: Sequence[tuple[float, float, str]], stretch: AudioSpan, aligner: PocketSphinx | None
 ) -> tuple[list[SpokenWord], str]:
     """Words of stretches of an utterance, and how they got their times."""
     words: list[SpokenWord] = []
@@ -153,13 +153,13 @@ def _placed(
     return words, "aligned" if hows == {"aligned"} else "spread"
 
 
-def _aligned(start_s: float, end_s: float, text: str, stretch: Stretch, aligner: PocketSphinx) -> list[SpokenWord]:
+def _aligned(start_s: float, end_s: float, text: str, stretch: AudioSpan, aligner: PocketSphinx) -> list[SpokenWord]:
     """Words by forced alignment; none where the text cannot be found."""
     try:
         samples = read(
-            stretch.audio, HEARING_RATE, start_s=stretch.start_s + start_s, end_s=stretch.start_s + end_s
+            stretch.audio, ASR_RATE, start_s=stretch.start_s + start_s, end_s=stretch.start_s + end_s
         ).samples
-        found = aligner.align(samples, HEARING_RATE, text)
+        found = aligner.align(samples, ASR_RATE, text)
     except AudioError:  # a wrong transcript, or speech that the English model does not follow
         return []
     return [SpokenWord("", word.word, start_s + word.start_s, start_s + word.end_s) for word in found]

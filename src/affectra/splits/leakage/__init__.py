@@ -1,1 +1,1 @@
-"""Leakage: what of a fold's test part has been heard in training, by name, by label and by ear."""
+"""Leakage: which parts of a fold's test data are also in training, by name, by label and by ear."""

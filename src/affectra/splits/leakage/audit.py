@@ -1,4 +1,4 @@
-"""The auditor: what of a fold's test part has been heard in training, whoever made the folds."""
+"""The auditor: which parts of a fold's test data training or dev data have already, whoever made the folds."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
@@ -9,14 +9,14 @@ from affectra.corpora.manifest import utterance_keys
 from affectra.errors import ProtocolError
 from affectra.splits.leakage.by_ear.copies import copy_checks
 from affectra.splits.leakage.by_ear.fingerprint import Fingerprint, sample_hashes
-from affectra.splits.leakage.caveats import check_classes, check_hearing, check_people
-from affectra.splits.leakage.checks import Check, Group, Parts, Sides
+from affectra.splits.leakage.caveats import check_audio, check_classes, check_people
+from affectra.splits.leakage.checks import Check, Group, PartPair, Parts
 from affectra.splits.leakage.findings import KINDS, Audit, Finding, make_audit
 from affectra.splits.leakage.groups import group_checks
 from affectra.splits.protocols.folds import PARTS, Fold
 from affectra.splits.protocols.kinds import members
 
-SIDES: tuple[Sides, ...] = (("train", "test"), ("dev", "test"), ("train", "dev"))
+PART_PAIRS: tuple[PartPair, ...] = (("train", "test"), ("dev", "test"), ("train", "dev"))
 SAME_SOUND = KINDS[: KINDS.index("speaker")]  # the same recording or a part of it
 
 
@@ -31,7 +31,7 @@ def audit(
 ) -> Audit:
     """Judge folds: is anything of the test part also in train or dev?
 
-    The same recording, a copy or a stretch of it, and the same speaker are leaks in any split. Whether a shared
+    The same recording, a copy or a segment of it, and the same speaker are leaks in any split. Whether a shared
     session, dialogue or sentence is one depends on what the split claims: what a protocol promises to keep apart is a
     leak if it is not; else a dialogue or session is a leak in a split of unknown claims and a warning in a known
     protocol, a sentence a note. Between train and dev all are warnings, but for speakers where promised.
@@ -39,7 +39,7 @@ def audit(
     Args:
         folds: the folds, whose parts hold utterance keys; they need not be sound.
         manifest: the utterances.
-        promises: kinds that the protocol keeps apart (see `affectra.splits.protocols.kinds.KINDS`); None: nobody knows.
+        promises: kinds that the protocol keeps apart (see `affectra.splits.protocols.kinds.KINDS`); None: unknown.
         fingerprints: of the audio by key, to find copies by ear (see `fingerprint_corpora`).
         hashes: of the samples by key, to find exact copies alone; by default those of the fingerprints.
         labels: the manifest's column with the classes.
@@ -66,8 +66,8 @@ def audit(
             findings += check_classes(k, part, classes, list(class_names))
         findings += _run_checks(k, part, checks, promises, names)
     if fingerprints is not None:
-        findings += check_hearing(parts, manifest, names, fingerprints)
-    return make_audit(len(folds), findings, heard=hashes is not None)
+        findings += check_audio(parts, manifest, names, fingerprints)
+    return make_audit(len(folds), findings, audio_compared=hashes is not None)
 
 
 def _read_parts(folds: Sequence[Fold], keys: pd.Series) -> list[Parts]:
@@ -89,40 +89,40 @@ def _read_parts(folds: Sequence[Fold], keys: pd.Series) -> list[Parts]:
 def _run_checks(
     fold: int, parts: Parts, checks: Sequence[Check], promises: Collection[str] | None, keys: Sequence[str]
 ) -> Iterator[Finding]:
-    """What the checks find in a fold; a warning about dev says nothing new where train and test are not apart."""
+    """Findings of the checks in a fold; no warning about dev where the same check already found a leak."""
     for check in checks:
         worst = None
-        for sides in SIDES:
-            severity = _severity(check, sides, promises)
+        for pair in PART_PAIRS:
+            severity = _severity(check, pair, promises)
             if severity is None or (severity == "warning" and worst == "leak"):
                 continue
-            for finding in check.find(fold, severity, sides, parts, keys):
+            for finding in check.find(fold, severity, pair, parts, keys):
                 worst = worst or severity
                 yield finding
 
 
-def _severity(check: Check, sides: Sides, promises: Collection[str] | None) -> str | None:
-    """How bad it is that something is on both sides; None: it is not."""
+def _severity(check: Check, pair: PartPair, promises: Collection[str] | None) -> str | None:
+    """How bad it is that something is in both parts; None: it is not."""
     kind = check.kind
     if check.severity is not None:
-        return check.severity if "test" in sides else None
+        return check.severity if "test" in pair else None
     promised = promises is not None and kind in promises
     if kind in SAME_SOUND:
-        return "leak" if "test" in sides else None if isinstance(check, Group) and check.names else "warning"
+        return "leak" if "test" in pair else None if isinstance(check, Group) and check.names else "warning"
     if kind == "speaker":
-        return "leak" if promised or sides == ("train", "test") else "warning"
+        return "leak" if promised or pair == ("train", "test") else "warning"
     if promised:
-        return "leak" if "test" in sides else None
-    if sides != ("train", "test"):
+        return "leak" if "test" in pair else None
+    if pair != ("train", "test"):
         return None
     return "note" if kind == "sentence" else "leak" if promises is None else "warning"
 
 
 def _check_utterances(parts: Sequence[Parts], keys: Sequence[str]) -> Iterator[Finding]:
-    """Utterances on two sides of a fold, listed twice in one, or tested in several folds."""
+    """Utterances in two parts of a fold, listed twice in one, or tested in several folds."""
     tested: dict[int, int] = {}
     for k, part in enumerate(parts):
-        for there, here in SIDES:
+        for there, here in PART_PAIRS:
             both = np.intersect1d(part[there], part[here])
             if len(both):
                 severity = "leak" if here == "test" else "warning"

@@ -1,4 +1,4 @@
-"""What is no leakage and yet spoils a result: classes never trained on, one class alone, people left out or unknown."""
+"""Caveats, which spoil a result without leakage: classes never trained on, one class, speakers missing."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -50,11 +50,11 @@ def check_people(parts: Sequence[Parts], manifest: pd.DataFrame, keys: Sequence[
         what = "speakers are tested in no fold"
         yield Finding("speaker-missing", "note", None, len(untested), len(known), what, tuple(untested))
     rows = np.unique(np.concatenate([*used.values()]))
-    nobody = rows[(speakers == "").to_numpy()[rows]]
-    if len(nobody):
+    unknown = rows[(speakers == "").to_numpy()[rows]]
+    if len(unknown):
         what = "utterances have no speaker, so nobody can say whether theirs are apart"
-        examples = tuple(keys[row] for row in nobody)
-        yield Finding("unknown-speaker", "warning", None, len(nobody), len(rows), what, examples)
+        examples = tuple(keys[row] for row in unknown)
+        yield Finding("unknown-speaker", "warning", None, len(unknown), len(rows), what, examples)
     alike = alike_speakers(manifest.iloc[rows])
     if alike:
         n_names, n_known = sum(len(found.names) for found in alike), speakers.iloc[rows].replace("", None).nunique()
@@ -62,21 +62,21 @@ def check_people(parts: Sequence[Parts], manifest: pd.DataFrame, keys: Sequence[
         yield Finding("speaker-spelling", "warning", None, n_names, n_known, what, tuple(map(str, alike)))
 
 
-def check_hearing(
+def check_audio(
     parts: Sequence[Parts], manifest: pd.DataFrame, keys: Sequence[str], fingerprints: Mapping[str, Fingerprint]
 ) -> Iterator[Finding]:
-    """Recordings that could not be heard, and with which nothing was compared."""
+    """Recordings that could not be read, and with which nothing was compared."""
     rows = np.unique(np.concatenate([_rows(parts, part) for part in ("train", "dev", "test")]))
     has_audio = (manifest["file"] != "").to_numpy()
-    unheard = {
+    unread = {
         keys[row]: getattr(fingerprints.get(keys[row]), "fault", "no fingerprint")
         for row in rows[has_audio[rows]]
         if keys[row] not in fingerprints or fingerprints[keys[row]].fault
     }
-    if unheard:
-        what = "recordings could not be heard, and were compared with nothing"
-        examples = tuple(f"{key}: {fault}" for key, fault in list(unheard.items()))
-        yield Finding("unheard", "warning", None, len(unheard), int(has_audio[rows].sum()), what, examples)
+    if unread:
+        what = "recordings could not be read, and were compared with nothing"
+        examples = tuple(f"{key}: {fault}" for key, fault in list(unread.items()))
+        yield Finding("unheard", "warning", None, len(unread), int(has_audio[rows].sum()), what, examples)
 
 
 def _rows(parts: Sequence[Parts], part: str) -> Codes:

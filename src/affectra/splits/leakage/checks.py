@@ -1,4 +1,4 @@
-"""How a check is made in a fold: what belongs together, by group or pair by pair, and lies on two sides."""
+"""How a check is made in a fold: what belongs together, by group or pair by pair, and lies in two parts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from affectra.splits.leakage.findings import Finding
 
 Codes = npt.NDArray[np.int64]  # (row,) what a row belongs to, -1 where to nothing
 Parts = Mapping[str, Codes]  # rows of train, dev and test, in order and each once
-Sides = tuple[str, str]  # what has been heard before, and what should be new
+PartPair = tuple[str, str]  # the part that comes first, and the one that should share nothing with it
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Group:
 
     Attributes:
         kind: the kind of leakage.
-        what: what is found, with {here} and {there} for the sides, {there} having been heard before.
+        what: what is found, with {here} and {there} for the parts, {there} being the one that comes first.
         codes: what each row belongs to.
         variants: if given, only rows of another variant count.
         names: of the codes; if given, groups are counted, else rows.
@@ -36,10 +36,10 @@ class Group:
     severity: str | None = None
     alike: frozenset[tuple[int, int]] = frozenset()
 
-    def find(self, fold: int, severity: str, sides: Sides, parts: Parts, keys: Sequence[str]) -> list[Finding]:
-        """What of the second side has been heard on the first: one finding or none."""
-        there, here = (parts[side] for side in sides)
-        if self.names is None:  # an utterance on both sides is a matter of its own
+    def find(self, fold: int, severity: str, pair: PartPair, parts: Parts, keys: Sequence[str]) -> list[Finding]:
+        """Find rows of the second part that the first part already has: one finding or none."""
+        there, here = (parts[part] for part in pair)
+        if self.names is None:  # an utterance in both parts is a matter of its own
             there, here = np.setdiff1d(there, here, assume_unique=True), np.setdiff1d(here, there, assume_unique=True)
         there, known = there[self.codes[there] >= 0], here[self.codes[here] >= 0]
         partners = _count(self.codes, there)[self.codes[known]]
@@ -54,19 +54,19 @@ class Group:
             count, total = len(groups), len(np.unique(self.codes[known]))
             shown = hits[first]
         else:
-            count, total, shown = len(hits), len(parts[sides[1]]), hits
-        examples = tuple(self._example(row, there, sides, keys) for row in shown.tolist())
-        return [Finding(self.kind, severity, fold, count, total, _phrase(self.what, sides), examples)]
+            count, total, shown = len(hits), len(parts[pair[1]]), hits
+        examples = tuple(self._example(row, there, pair, keys) for row in shown.tolist())
+        return [Finding(self.kind, severity, fold, count, total, _phrase(self.what, pair), examples)]
 
-    def _example(self, row: int, there: Codes, sides: Sides, keys: Sequence[str]) -> str:
+    def _example(self, row: int, there: Codes, pair: PartPair, keys: Sequence[str]) -> str:
         partner = self.codes[there] == self.codes[row]
         if self.variants is not None:
             partner &= self.variants[there] != self.variants[row]
         other = int(there[np.argmax(partner)])
-        pair = f"{keys[row]} in {sides[1]}, {keys[other]} in {sides[0]}"
+        text = f"{keys[row]} in {pair[1]}, {keys[other]} in {pair[0]}"
         if (min(row, other), max(row, other)) in self.alike:
-            pair += ", and they sound alike"
-        return pair if self.names is None else f"{self.names[self.codes[row]]} ({pair})"
+            text += ", and they sound alike"
+        return text if self.names is None else f"{self.names[self.codes[row]]} ({text})"
 
 
 @dataclass(frozen=True)
@@ -89,12 +89,12 @@ class Pairs:
     details: Sequence[str] = field(default=())
     severity: str | None = None
 
-    def find(self, fold: int, severity: str, sides: Sides, parts: Parts, keys: Sequence[str]) -> list[Finding]:
-        """What of the second side has been heard on the first: one finding or none."""
+    def find(self, fold: int, severity: str, pair: PartPair, parts: Parts, keys: Sequence[str]) -> list[Finding]:
+        """Find rows of the second part that the first part already has: one finding or none."""
         if len(self.first) == 0:
             return []
         n_rows = len(keys)
-        there, here = (np.bincount(parts[side], minlength=n_rows) > 0 for side in sides)
+        there, here = (np.bincount(parts[part], minlength=n_rows) > 0 for part in pair)
         there, here = there & ~here, here & ~there
         forwards, backwards = here[self.first] & there[self.second], here[self.second] & there[self.first]
         pairs = np.flatnonzero(forwards | backwards)
@@ -106,9 +106,9 @@ class Pairs:
         examples = []
         for i in index.tolist():
             detail = f" ({self.details[pairs[i]]})" if self.details else ""
-            examples.append(f"{keys[rows[i]]} in {sides[1]}, {keys[others[i]]} in {sides[0]}{detail}")
-        total = len(parts[sides[1]])
-        return [Finding(self.kind, severity, fold, len(hits), total, _phrase(self.what, sides), tuple(examples))]
+            examples.append(f"{keys[rows[i]]} in {pair[1]}, {keys[others[i]]} in {pair[0]}{detail}")
+        total = len(parts[pair[1]])
+        return [Finding(self.kind, severity, fold, len(hits), total, _phrase(self.what, pair), tuple(examples))]
 
 
 Check = Group | Pairs
@@ -119,8 +119,8 @@ def _count(codes: Codes, rows: Codes) -> Codes:
     return np.bincount(codes[rows], minlength=codes.max(initial=-1) + 1)
 
 
-def _phrase(what: str, sides: Sides) -> str:
-    return what.format(here=sides[1], there=sides[0])
+def _phrase(what: str, pair: PartPair) -> str:
+    return what.format(here=pair[1], there=pair[0])
 
 
 def factorize(names: pd.Series) -> Codes:

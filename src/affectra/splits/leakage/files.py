@@ -26,7 +26,7 @@ def audit_file(
         splits: as `affectra split` writes it, or another format that `read_published` knows.
         manifests: of its utterances.
         root: folder of the audio; default: where each manifest lies or was prepared from.
-        progress: called with utterances heard and utterances in all.
+        progress: called with utterances done and utterances in all.
         say: takes what the reader should know besides.
 
     Raises:
@@ -43,16 +43,16 @@ def audit_file(
         if place is None:
             silent.append(str(path))
         corpora.append(Corpus(path.stem, place or path.parent, manifest))
-    together = join_manifests([corpus.manifest for corpus in corpora])
-    folds, claimed = read_published(splits, together)
+    joined = join_manifests([corpus.manifest for corpus in corpora])
+    folds, claimed = read_published(splits, joined)
     promises = promises_of(claimed)
     if not is_as_written(splits):
         say(f"{splits}: the folds were changed after they were stamped; they are held to what {claimed} promises")
-    if not (together["file"] != "").any():
-        return audit(folds, together, promises=promises)
+    if not (joined["file"] != "").any():
+        return audit(folds, joined, promises=promises)
     if silent:
         say(
             f"the audio of {', '.join(silent)} was not found, so copies are looked for by name alone; --root says where"
         )
-        return audit(folds, together, promises=promises)
-    return audit(folds, together, promises=promises, fingerprints=fingerprint_corpora(corpora, together, progress))
+        return audit(folds, joined, promises=promises)
+    return audit(folds, joined, promises=promises, fingerprints=fingerprint_corpora(corpora, joined, progress))

@@ -1,4 +1,4 @@
-"""What an audit says: findings with their evidence, a verdict per fold and over all, as text and as JSON."""
+"""The result of an audit: findings with their evidence, a verdict per fold and over all, as text and as JSON."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -7,7 +7,7 @@ from typing import Any
 
 SEVERITIES = ("leak", "warning", "note")
 
-# Kinds of leakage, which may be allowed by name, in the order in which they are told.
+# Kinds of leakage, which may be allowed by name, in the order in which they are shown.
 KINDS = (
     "utterance", "duplicate", "near-duplicate", "segment", "augmented", "corpus",
     "speaker", "session", "dialogue", "sentence",
@@ -69,17 +69,17 @@ def _examples(finding: Finding) -> str:
 
 @dataclass(frozen=True)
 class Audit:
-    """What the auditor says of folds.
+    """Result of auditing folds.
 
     Attributes:
         n_folds: how many folds.
         findings: leaks first, by kind and fold.
-        heard: whether the audio was compared too, and not names and labels alone.
+        audio_compared: whether the audio was compared too, and not names and labels alone.
     """
 
     n_folds: int
     findings: tuple[Finding, ...]
-    heard: bool
+    audio_compared: bool
 
     @property
     def leaks(self) -> tuple[str, ...]:
@@ -109,7 +109,7 @@ class Audit:
         return [*map(_condense, alike.values()), self._verdict()]
 
     def _verdict(self) -> str:
-        basis = "" if self.heard else "; names and labels alone were compared, not the audio"
+        basis = "" if self.audio_compared else "; names and labels alone were compared, not the audio"
         folds = "1 fold" if self.n_folds == 1 else f"{self.n_folds} folds"
         if self.ok:
             return f"verdict: no leak in {folds}{basis}"
@@ -121,7 +121,7 @@ class Audit:
         return {
             "ok": self.ok,
             "leaks": list(self.leaks),
-            "heard": self.heard,
+            "heard": self.audio_compared,
             "verdict": self._verdict().removeprefix("verdict: "),
             "folds": [
                 {
@@ -135,7 +135,7 @@ class Audit:
         }
 
 
-def make_audit(n_folds: int, findings: Iterable[Finding], heard: bool) -> Audit:
+def make_audit(n_folds: int, findings: Iterable[Finding], audio_compared: bool) -> Audit:
     """Put findings in order: by severity, kind, and fold."""
     kinds = (*KINDS, *CAVEATS)
 
@@ -143,7 +143,7 @@ def make_audit(n_folds: int, findings: Iterable[Finding], heard: bool) -> Audit:
         fold = -1 if finding.fold is None else finding.fold
         return SEVERITIES.index(finding.severity), kinds.index(finding.kind), finding.what, fold
 
-    return Audit(n_folds, tuple(sorted(findings, key=order)), heard)
+    return Audit(n_folds, tuple(sorted(findings, key=order)), audio_compared)
 
 
 def _condense(alike: Sequence[Finding]) -> str:

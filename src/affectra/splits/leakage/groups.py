@@ -1,4 +1,4 @@
-"""Checks for the same speaker, session, dialogue, sentence or corpus on two sides."""
+"""Checks for the same speaker, session, dialogue, sentence or corpus in two parts."""
 
 from collections.abc import Collection
 
@@ -11,14 +11,14 @@ WHAT = {
     "speaker": "speakers of {here} are in {there} too",
     "session": "sessions of {here} are in {there} too",
     "dialogue": "dialogues of {here} have turns in {there} too",
-    "sentence": "sentences of {here} are said in {there} too",
+    "sentence": "sentences of {here} are spoken in {there} too",
     "corpus": "corpora of {here} are in {there} too",
 }
 PARTNERS = (
     "; the protocol keeps speakers apart and not dialogues, so a partner's turns stay in {there} by its definition"
 )
 READ_BY_ALL = ", which speakers share in this corpus, so only folds by sentence could avoid it"
-SHARED = 0.9  # ours: of the sentences are said by several speakers
+SHARED = 0.9  # ours: of the sentences are spoken by several speakers
 LONGEST_TEXT = 40  # ours: letters of a sentence in an example
 
 
@@ -45,7 +45,7 @@ def group_checks(manifest: pd.DataFrame, sentences: pd.Series, promises: Collect
 
 
 def _belongs_to(manifest: pd.DataFrame, kind: str) -> pd.Series:
-    """What each row belongs to; without a dialogue, the file that it shares with others."""
+    """The group of each row; without a dialogue, the file that it shares with others."""
     names = members(manifest, kind)
     if kind != "dialogue":
         return names
@@ -54,14 +54,14 @@ def _belongs_to(manifest: pd.DataFrame, kind: str) -> pd.Series:
 
 
 def _are_shared(manifest: pd.DataFrame, sentences: pd.Series) -> bool:
-    """Whether nearly all sentences are said by several speakers."""
+    """Whether nearly all sentences are spoken by several speakers."""
     known = (sentences != "") & (manifest["speaker"] != "")
     n_speakers = manifest["speaker"][known].groupby(sentences[known]).nunique()
     return len(n_speakers) > 0 and bool((n_speakers > 1).mean() >= SHARED)
 
 
 def _shown(manifest: pd.DataFrame, kind: str, codes: Codes) -> list[str]:
-    """What each code is called in examples: as the manifest calls it, with the corpus where there are several."""
+    """Name of each code in examples: as in the manifest, with the corpus where there are several."""
     names = manifest[kind]
     if kind == "dialogue":
         names = names.where(names != "", manifest["file"])

@@ -64,7 +64,7 @@ FOLDS: Mapping[tuple[str, str], int] = {  # by corpus and protocol, where the te
 
 
 def published_counts(protocol: str, corpora: Collection[str], task: str) -> Mapping[str, Any] | None:
-    """What is published of a protocol's folds, or None.
+    """Published counts of a protocol's folds, or None.
 
     Args:
         protocol: its name.

@@ -39,7 +39,7 @@ class Splits:
     Attributes:
         protocol: the protocol's name.
         version: the protocol's version; it changes when the rule does.
-        speaker_independent: whether no speaker is on two sides of any fold, as checked on these utterances.
+        speaker_independent: whether no speaker is in two parts of any fold, as checked on these utterances.
         options: the options the protocol was given.
         folds: the folds in order.
     """
@@ -56,7 +56,7 @@ class Splits:
         return membership_hash(self.folds)
 
     def stamp(self) -> dict[str, Any]:
-        """What each result says of its protocol: name, version, hash, speaker_independent."""
+        """Facts of the protocol that each result carries: name, version, hash, speaker_independent."""
         return {
             "name": self.protocol,
             "version": self.version,
@@ -109,7 +109,7 @@ def read_splits(path: str | Path) -> list[Fold]:
 def check_folds(folds: Sequence[Fold], manifest: pd.DataFrame, source: str) -> bool:
     """Check folds against a manifest; returns whether they are speaker-independent.
 
-    They are if no speaker is on two sides of a fold. A speaker who is unknown may be any of the corpus.
+    They are if no speaker is in two parts of a fold. A speaker who is unknown may be any of the corpus.
 
     Args:
         folds: what to check.
@@ -117,7 +117,7 @@ def check_folds(folds: Sequence[Fold], manifest: pd.DataFrame, source: str) -> b
         source: the protocol's name or file, for messages.
 
     Raises:
-        ProtocolError: an unknown or doubled utterance, one on two sides of a fold or tested twice, or an empty train or
+        ProtocolError: an unknown or doubled utterance, one in two parts of a fold or tested twice, or an empty train or
             test part.
     """
     keys = list(utterance_keys(manifest))
@@ -170,20 +170,20 @@ class _Voices:
         self.unknown = (manifest["speaker"] == "").to_numpy()
 
     def are_apart(self, parts: Sequence[np.ndarray]) -> bool:
-        """Whether no speaker is on two sides; one who is unknown may be any of the corpus."""
+        """Whether no speaker is in two parts; one who is unknown may be any of the corpus."""
         known = [part[~self.unknown[part]] for part in parts]
-        if any(map(len, known)) and _on_sides(self.speakers, known).max() > 1:
+        if any(map(len, known)) and _n_parts(self.speakers, known).max() > 1:
             return False
-        corpora = _on_sides(self.corpora, parts)
+        corpora = _n_parts(self.corpora, parts)
         return all((corpora[self.corpora[part[self.unknown[part]]]] < 2).all() for part in parts)
 
 
-def _on_sides(codes: np.ndarray, parts: Sequence[np.ndarray]) -> np.ndarray:
-    """On how many sides each code is."""
-    sides = np.zeros((len(parts), codes.max() + 1), dtype=np.int64)
-    for side, part in zip(sides, parts, strict=True):
-        side[codes[part]] = 1
-    total: np.ndarray = sides.sum(axis=0)
+def _n_parts(codes: np.ndarray, parts: Sequence[np.ndarray]) -> np.ndarray:
+    """In how many parts each code is."""
+    present = np.zeros((len(parts), codes.max() + 1), dtype=np.int64)
+    for row, part in zip(present, parts, strict=True):
+        row[codes[part]] = 1
+    total: np.ndarray = present.sum(axis=0)
     return total
 
 
@@ -196,5 +196,5 @@ def keeps_apart(folds: Iterable[Fold], manifest: pd.DataFrame, kind: str) -> boo
         kind: one of `affectra.splits.protocols.kinds.KINDS`; what is unknown is taken as apart.
     """
     names = dict(zip(utterance_keys(manifest), members(manifest, kind), strict=True))
-    sides = (({names[key] for key in fold.test}, {names[key] for key in fold.train + fold.dev}) for fold in folds)
-    return not any((test & others) - {""} for test, others in sides)
+    pairs = (({names[key] for key in fold.test}, {names[key] for key in fold.train + fold.dev}) for fold in folds)
+    return not any((test & others) - {""} for test, others in pairs)

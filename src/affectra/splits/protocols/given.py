@@ -13,7 +13,7 @@ from affectra.splits.protocols.published import read_published
 
 
 def random_80_20(manifest: pd.DataFrame, seed: Seed = 0) -> list[Fold]:
-    """A random 80/20 split by utterance, before any segmenting; speakers stand on both sides (Gao et al. 2021).
+    """A random 80/20 split by utterance, before any segmenting; speakers are in both parts (Gao et al. 2021).
 
     Args:
         manifest: the utterances.

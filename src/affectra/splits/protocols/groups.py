@@ -38,8 +38,8 @@ def leave_one_out(groups: pd.Series, manifest: pd.DataFrame, dev: bool, protocol
     codes, names = pd.factorize(groups, sort=True)
     check_enough(len(names), 3 if dev else 2, dev, f"protocol {protocol}", what)
     keys = utterance_keys(manifest).to_numpy()
-    nobody = np.zeros(len(keys), dtype=bool)
-    return [make_fold(keys, codes == i, codes == (i + 1) % len(names) if dev else nobody) for i in range(len(names))]
+    no_rows = np.zeros(len(keys), dtype=bool)
+    return [make_fold(keys, codes == i, codes == (i + 1) % len(names) if dev else no_rows) for i in range(len(names))]
 
 
 def check_enough(n: int, needed: int, dev: bool, place: str, what: str) -> None:

@@ -16,7 +16,7 @@ KINDS = tuple(REMEDIES)
 
 
 def members(manifest: pd.DataFrame, kind: str) -> pd.Series:
-    """What each row belongs to: equal where it is the same speaker, session, dialogue, sentence or corpus.
+    """The group of each row: equal where it is the same speaker, session, dialogue, sentence or corpus.
 
     Speakers, sessions and dialogues are named within their corpus, so they are given as "corpus/name"; a sentence is
     the same in any corpus (see `spoken_sentences`). "" where it is unknown.
@@ -33,7 +33,7 @@ def members(manifest: pd.DataFrame, kind: str) -> pd.Series:
 
 
 def known_members(manifest: pd.DataFrame, kind: str, protocol: str) -> pd.Series:
-    """What each row belongs to, as `members` says it, for a protocol that needs it.
+    """The group of each row, as of `members`, for a protocol that needs it to be known.
 
     Raises:
         ProtocolError: a row where it is unknown.

@@ -40,7 +40,7 @@ class Protocol:
 
     @property
     def speaker_independent(self) -> bool | None:
-        """Whether it promises that no speaker is on two sides; None: that depends on the utterances."""
+        """Whether it promises that no speaker is in two parts of a fold; None: that depends on the utterances."""
         return True if "speaker" in self.promises else None
 
 
@@ -78,7 +78,7 @@ PROTOCOLS: dict[str, Protocol] = {
         Protocol(
             "sentence-disjoint",
             1,
-            "k folds of whole sentences; speakers on both sides, and stamped so",
+            "k folds of whole sentences; speakers in both train and test, and stamped so",
             _SENTENCE,
             sentence_disjoint,
         ),
@@ -96,7 +96,7 @@ PROTOCOLS: dict[str, Protocol] = {
 
 
 def promises_of(name: str | None) -> frozenset[str] | None:
-    """What folds that are said to be of a protocol must keep apart; None for folds of unknown claims.
+    """Kinds that folds of a protocol must keep apart; None for folds of unknown claims.
 
     Args:
         name: of the protocol; None, "fixed" and names that we do not know are somebody else's folds.

@@ -1,4 +1,4 @@
-"""What other people call utterances, and which they mean: keys, names, paths and stems."""
+"""Find the utterances that other people's splits name by keys, names, paths or stems."""
 
 from collections import defaultdict
 from collections.abc import Iterable

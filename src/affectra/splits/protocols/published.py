@@ -40,7 +40,7 @@ def read_published(path: str | Path, manifest: pd.DataFrame) -> tuple[list[Fold]
       that holds such.
 
     Names are the manifest's keys or utterances, or paths whose ends or stems are those of its files. The folds need not
-    be sound: what stands on two sides is for `affectra.splits.leakage.audit` to tell.
+    be sound: what is in two parts is for `affectra.splits.leakage.audit` to find.
 
     Args:
         path: the file or folder.
@@ -188,7 +188,7 @@ def _from_parts(fold: Mapping[str, Any], place: str, path: Path) -> Parts:
 
 
 def _names_of(record: Mapping[str, str]) -> tuple[str, ...]:
-    """What an utterance of a record may be called.
+    """Names that a record may use for its utterance.
 
     EmoBox puts the corpus in front of its keys (emodb-03a01Fa), and MELD's part behind (meld-dia0_utt0-dev).
     """

@@ -11,7 +11,7 @@ from affectra.splits.protocols.kinds import known_members
 
 
 def sentence_disjoint(manifest: pd.DataFrame, k: Count = 5, dev: bool = True) -> list[Fold]:
-    """k folds of whole sentences, of about equal size; speakers stand on both sides.
+    """k folds of whole sentences, of about equal size; speakers are in both train and test.
 
     Args:
         manifest: the utterances.

@@ -22,7 +22,7 @@ Recording = tuple[Array, Array]  # (frame, feature) and labels (frame, dimension
 
 @dataclass(frozen=True)
 class Delay:
-    """What a search found.
+    """Result of a search for the delay of the labels.
 
     Attributes:
         seconds: dimension -> how much later than the voice its labels are; in the order of the dimensions, so its

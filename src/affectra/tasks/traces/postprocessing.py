@@ -1,4 +1,4 @@
-"""What is done to predictions over time before they are scored: smoothing, spread and level, fitted on the dev part."""
+"""Post-processing of predictions over time before scoring: smoothing, spread and level, fitted on the dev part."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -25,7 +25,7 @@ SMOOTHERS: Mapping[str, Callable[[Array, int], Array]] = {
 
 @dataclass(frozen=True)
 class Treatment:
-    """What is done to the predictions of one dimension: slope * smoothed + offset.
+    """Post-processing of the predictions of one dimension: slope * smoothed + offset.
 
     Attributes:
         smoother: "median", "mean" or "none"; centred, so it hears half a window of the future.
@@ -109,7 +109,7 @@ class PostProcessing:
 
     @classmethod
     def from_json(cls, content: Any, source: str = "post-processing") -> "PostProcessing":
-        """What `to_json` gave.
+        """Read post-processing from the JSON value that `to_json` returns.
 
         Raises:
             CheckpointError: it is not that.

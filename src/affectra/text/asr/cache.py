@@ -1,4 +1,4 @@
-"""Transcripts on disk: one small file a stretch of audio, named after the audio's bytes and the recogniser."""
+"""Transcripts on disk: one small file a span of audio, named after the audio's bytes and the recogniser."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -23,9 +23,9 @@ class TranscriptCache:
         self.folder = (folder or cache_dir() / "transcripts") / sha256_json({"format": FORMAT, **recognizer})[:16]
 
     def path(self, audio_hash: str, start_s: float = 0.0, end_s: float | None = None) -> Path:
-        """Where the transcript of a stretch (s) of the recording with this SHA-256 is kept."""
-        stretch = "" if start_s == 0 and end_s is None else f"-{start_s!r}-{end_s!r}"
-        return self.folder / audio_hash[:2] / f"{audio_hash[:40]}{stretch}.json"
+        """Where the transcript of a span (s) of the recording with this SHA-256 is kept."""
+        span = "" if start_s == 0 and end_s is None else f"-{start_s!r}-{end_s!r}"
+        return self.folder / audio_hash[:2] / f"{audio_hash[:40]}{span}.json"
 
 
 def store(path: Path, transcript: Transcript) -> None:

@@ -13,7 +13,7 @@ from affectra.text.asr.words import spoken_words
 
 
 class Vocabulary:
-    """Words by how often they are said, that errors are drawn from.
+    """Words by how often they occur, that errors are drawn from.
 
     Args:
         counts: times by word.
@@ -41,7 +41,7 @@ class Vocabulary:
         return cls(Counter(word for text in texts for word in spoken_words(text)))
 
     def at(self, share: float, other_than: str = "") -> str:
-        """The word at a share in [0, 1) of all that is said, `other_than` left out of it; uniform shares draw words."""
+        """The word at a share in [0, 1) of all words, `other_than` left out of it; uniform shares draw words."""
         if (row := self._row.get(other_than)) is not None:
             start, end = self._bounds[row : row + 2]
             share *= 1 - (end - start)
@@ -111,20 +111,20 @@ class Corruption:
         behind = self._insertions(drawn[:, 3], is_deleted)
         if not (is_wrong.any() or behind.any()):
             return text
-        said: list[str] = []
+        changed: list[str] = []
         place = 0
         for piece, own in zip(pieces, words, strict=True):
             here = slice(place, place + len(own))
             is_whole = not (is_wrong[here].any() or behind[here][:-1].any())
-            said += [piece] if is_whole else []
+            changed += [piece] if is_whole else []
             for word, wrong, deleted, share, n_behind in zip(
                 own, is_wrong[here], is_deleted[here], drawn[here, 2], behind[here], strict=True
             ):
                 if not (is_whole or deleted):
-                    said.append(vocabulary.at(share, other_than=word) if wrong else word)
-                said += [vocabulary.at(share) for share in rng.random(n_behind)]
+                    changed.append(vocabulary.at(share, other_than=word) if wrong else word)
+                changed += [vocabulary.at(share) for share in rng.random(n_behind)]
             place += len(own)
-        return " ".join(said)
+        return " ".join(changed)
 
     def _insertions(self, drawn: np.ndarray, is_deleted: np.ndarray) -> np.ndarray:
         """How many words are put in behind each word, (word,): none beside one that is left out."""

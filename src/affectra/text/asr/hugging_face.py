@@ -18,16 +18,16 @@ from affectra.text.hub import read_model
 
 _VERSION = "1"  # raise it when the same samples would give other words
 _SHORTEST_S = 0.1  # ours: shorter samples are filled up with zeros, since convolutions want 25 ms and more
-_LONGEST_S = 30.0  # heard at once; Whisper's own limit, and memory grows with the square of it
+_LONGEST_S = 30.0  # recognised at once; Whisper's own limit, and memory grows with the square of it
 _UNUSED = "masked_spec_embed"  # for training alone; published models lack it, and then it is random
 
 
 class HuggingFaceAsr:
     """A pretrained recogniser, on the GPU where there is one.
 
-    Weights are read from safetensors alone, and no code of a hub is run. CTC models tell when each word is said, by the
-    most likely unit of each frame; of others there is the text alone. What is longer than 30 s is heard in parts that
-    overlap (CTC) or follow each other (Whisper).
+    Weights are read from safetensors alone, and no code of a hub is run. CTC models give the times of each word, by the
+    most likely unit of each frame; of others there is the text alone. What is longer than 30 s is recognised in parts
+    that overlap (CTC) or follow each other (Whisper).
 
     Args:
         model: a directory or a name on the Hugging Face hub.
@@ -57,7 +57,7 @@ class HuggingFaceAsr:
         return f"{_VERSION}-transformers-{version('transformers')}-{digest.hexdigest()}"
 
     def transcribe(self, samples: npt.NDArray[np.floating], sample_rate: int) -> Transcript:
-        """Recognise the words; nothing in silence (see `affectra.audio.quality_flags`), in which Whisper hears some.
+        """Recognise the words; nothing in silence (see `affectra.audio.quality_flags`), in which Whisper finds some.
 
         Args:
             samples: (sample,) or (sample, channel), full scale 1.
@@ -75,14 +75,14 @@ class HuggingFaceAsr:
         if duration_s > _LONGEST_S:
             settings |= {"chunk_length_s": _LONGEST_S} if self._is_ctc else {"return_timestamps": True}
         with _quiet():
-            heard = self._pipeline({"raw": mono, "sampling_rate": self.sample_rate}, **settings)
+            result = self._pipeline({"raw": mono, "sampling_rate": self.sample_rate}, **settings)
         words = [
             Word(chunk["text"], round(float(start), 4), round(min(float(end), duration_s), 4))
-            for chunk in (heard["chunks"] if self._is_ctc else [])
+            for chunk in (result["chunks"] if self._is_ctc else [])
             for start, end in [chunk["timestamp"]]
             if start < duration_s
         ]
-        text = " ".join(word.word for word in words) if self._is_ctc else " ".join(heard["text"].split())
+        text = " ".join(word.word for word in words) if self._is_ctc else " ".join(result["text"].split())
         return Transcript(text, tuple(words))
 
 

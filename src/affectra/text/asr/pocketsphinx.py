@@ -25,8 +25,8 @@ _ALIGNING = {"lm": None, "bestpath": False, "silprob": 0.1, "beam": 1e-80, "pbea
 class PocketSphinx:
     """PocketSphinx 5 with the English model that comes with it: small, without any download, and often mistaken.
 
-    It hears English alone; for other languages and for fewer errors take `affectra.text.asr.hugging_face`. One object
-    is for one thread. Each utterance is heard as the first one, so their order changes nothing.
+    It recognises English alone; for other languages and for fewer errors take `affectra.text.asr.hugging_face`. One
+    object is for one thread. Each utterance is recognised as if it were the first, so their order changes nothing.
 
     Raises:
         ConfigError: the extra is not installed.
@@ -62,7 +62,7 @@ class PocketSphinx:
         )
 
     def align(self, samples: npt.NDArray[np.floating], sample_rate: int, text: str) -> tuple[Word, ...]:
-        """Find when each word of a text is said.
+        """Find the times of each word of a text (forced alignment).
 
         Words that the dictionary lacks are aligned by a pronunciation spelled from their letters, so every word gets
         a time; see `affectra.text.asr.pronunciation`. Other languages in Latin letters can be aligned in the same way.
@@ -70,14 +70,14 @@ class PocketSphinx:
         Args:
             samples: as for `transcribe`.
             sample_rate: Hz.
-            text: what is said, all of it and nothing else.
+            text: the words spoken, all of them and nothing else.
 
         Returns:
             One `Word` for each of `spoken_words(text)`, in order.
 
         Raises:
             AudioError: samples that are no audio, or in which the text cannot be found. About half of the texts that
-                are not said there are not noticed, so this is no test of a transcript.
+                are not spoken there are not noticed, so this is no test of a transcript.
         """
         mono = to_mono(samples, sample_rate, self.sample_rate)
         words = spoken_words(text)

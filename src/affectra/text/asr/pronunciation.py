@@ -5,7 +5,7 @@ import unicodedata
 
 UNKNOWN = "+SPN+"  # the model's unit for speech that it cannot tell
 
-# Ours, and crude: enough to find where in a recording a name is said, not to recognise it.
+# Ours, and crude: enough to find where in a recording a name is spoken, not to recognise it.
 _SPELLINGS = {
     "sch": "SH", "tch": "CH", "ch": "CH", "sh": "SH", "th": "TH", "ph": "F", "ck": "K", "ng": "NG", "qu": "K W",
     "wh": "W", "ee": "IY", "oo": "UW", "ea": "IY", "ai": "EY", "ay": "EY", "ei": "AY", "ie": "IY", "eu": "OY",

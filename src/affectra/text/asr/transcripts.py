@@ -19,7 +19,7 @@ from affectra.text.asr.cache import TranscriptCache, load, store
 from affectra.text.asr.pocketsphinx import PocketSphinx
 from affectra.text.asr.words import Recognizer, Transcript
 
-HEARING_RATE = 16_000  # Hz that files are read at, which is that of nearly all recognisers; others resample
+ASR_RATE = 16_000  # Hz that files are read at, which is that of nearly all recognisers; others resample
 
 RECOGNIZERS: Registry = Registry("speech recogniser")
 RECOGNIZERS.register("pocketsphinx")(PocketSphinx)
@@ -32,8 +32,8 @@ def _hugging_face(*, model: str) -> Recognizer:
     return HuggingFaceAsr(model=model)
 
 
-class Stretch(Protocol):
-    """A stretch of a recording, s; `affectra.features.extract.Stretch` is one."""
+class AudioSpan(Protocol):
+    """A span of a recording, in s; `affectra.features.extract.AudioSpan` is one."""
 
     @property
     def audio(self) -> Path:
@@ -50,7 +50,7 @@ class Stretch(Protocol):
 
 @dataclass(frozen=True)
 class Transcripts:
-    """Transcripts of stretches, in their order.
+    """Transcripts of spans, in their order.
 
     Attributes:
         transcripts: None where the recording is refused.
@@ -63,7 +63,7 @@ class Transcripts:
 
 @dataclass(frozen=True)
 class _Job:
-    """A stretch whose transcript is to be put at `path`."""
+    """A span whose transcript is to be put at `path`."""
 
     path: Path
     audio: Path
@@ -73,29 +73,29 @@ class _Job:
     def run(self, recognizer: Recognizer) -> Transcript | str:
         """The transcript, or why the recording is refused."""
         try:
-            samples = read(self.audio, HEARING_RATE, start_s=self.start_s, end_s=self.end_s).samples
+            samples = read(self.audio, ASR_RATE, start_s=self.start_s, end_s=self.end_s).samples
         except AudioError as error:
             return str(error)
-        transcript = recognizer.transcribe(samples, HEARING_RATE)
+        transcript = recognizer.transcribe(samples, ASR_RATE)
         store(self.path, transcript)
         return transcript
 
 
 def transcribe_files(
-    stretches: Sequence[Stretch],
+    spans: Sequence[AudioSpan],
     recognizer: str,
     options: Mapping[str, Any],
     on_done: Callable[[int], None] = lambda _: None,
     *,
     n_processes: int = 1,
 ) -> Transcripts:
-    """Recognise what is said in each stretch unless the cache has it.
+    """Recognise the words of each span unless the cache has it.
 
     Each transcript is stored as soon as it is there, so interrupted work goes on where it was, and equal recordings
     are recognised once. A recording that cannot be read is named and does not stop the others.
 
     Args:
-        stretches: what to recognise.
+        spans: what to recognise.
         recognizer: a name in `RECOGNIZERS`.
         options: of the recogniser.
         on_done: called with the number done so far.
@@ -105,16 +105,14 @@ def transcribe_files(
         ConfigError: no such recogniser or option, or its extra is not installed.
         AffectraError: a process was killed.
     """
-    hearing: Recognizer = RECOGNIZERS.build(recognizer, options)
-    cache = TranscriptCache({"name": recognizer, "options": dict(options), "version": hearing.version})
-    places, jobs, found = _plan(stretches, cache)
-    n_done = len(stretches) - len(jobs)
+    shared: Recognizer = RECOGNIZERS.build(recognizer, options)
+    cache = TranscriptCache({"name": recognizer, "options": dict(options), "version": shared.version})
+    places, jobs, found = _plan(spans, cache)
+    n_done = len(spans) - len(jobs)
     if n_done:
         on_done(n_done)
     n_workers = min(n_processes, len(jobs))
-    done = (
-        _in_pool(jobs, recognizer, options, n_workers) if n_workers > 1 else ((job, job.run(hearing)) for job in jobs)
-    )
+    done = _in_pool(jobs, recognizer, options, n_workers) if n_workers > 1 else ((job, job.run(shared)) for job in jobs)
     for job, outcome in done:
         found[job.path] = outcome
         n_done += 1
@@ -127,28 +125,28 @@ def transcribe_files(
 
 
 def _plan(
-    stretches: Sequence[Stretch], cache: TranscriptCache
+    spans: Sequence[AudioSpan], cache: TranscriptCache
 ) -> tuple[list[Path | str], list[_Job], dict[Path, Transcript | str]]:
-    """Where each stretch's transcript is kept (or why there is none), what is still to do, and what is there."""
+    """Where each span's transcript is kept (or why there is none), what is still to do, and what is there."""
     hashes: dict[Path, str] = {}
     places: list[Path | str] = []
     jobs: dict[Path, _Job] = {}
     found: dict[Path, Transcript | str] = {}
-    for stretch in stretches:
+    for span in spans:
         try:
-            if stretch.audio not in hashes:
-                hashes[stretch.audio] = sha256_file(stretch.audio)
+            if span.audio not in hashes:
+                hashes[span.audio] = sha256_file(span.audio)
         except OSError as error:
-            places.append(f"{stretch.audio}: cannot be read: {error.strerror}")
+            places.append(f"{span.audio}: cannot be read: {error.strerror}")
             continue
-        path = cache.path(hashes[stretch.audio], stretch.start_s, stretch.end_s)
+        path = cache.path(hashes[span.audio], span.start_s, span.end_s)
         places.append(path)
         if path in found or path in jobs:
             continue
         if (stored := load(path)) is not None:
             found[path] = stored
         else:
-            jobs[path] = _Job(path, stretch.audio, stretch.start_s, stretch.end_s)
+            jobs[path] = _Job(path, span.audio, span.start_s, span.end_s)
     return places, list(jobs.values()), found
 
 

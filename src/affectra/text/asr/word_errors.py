@@ -57,27 +57,27 @@ def word_errors(reference: str | Sequence[str], hypothesis: str | Sequence[str])
     has the same substitutions, and deletions and insertions exchanged.
 
     Args:
-        reference: what was said: text, of which `spoken_words` are taken, or words, which are taken as they are.
-        hypothesis: what was heard, likewise.
+        reference: the words spoken: a text, of which `spoken_words` are taken, or words, which are taken as they are.
+        hypothesis: the words recognised, likewise.
 
     Example:
         >>> word_errors("The cat sat on the mat.", "cat sat on a mat")
         WordErrors(substitutions=1, deletions=1, insertions=0, n_reference=6)
     """
-    said = spoken_words(reference) if isinstance(reference, str) else tuple(reference)
-    heard = spoken_words(hypothesis) if isinstance(hypothesis, str) else tuple(hypothesis)
+    spoken = spoken_words(reference) if isinstance(reference, str) else tuple(reference)
+    recognised = spoken_words(hypothesis) if isinstance(hypothesis, str) else tuple(hypothesis)
     # One number a cell: errors times `unit`, plus deletions and insertions, which are never as many as `unit`.
-    unit = len(said) + len(heard) + 1
-    costs = [place * (unit + 1) for place in range(len(heard) + 1)]
-    for word in said:
+    unit = len(spoken) + len(recognised) + 1
+    costs = [place * (unit + 1) for place in range(len(recognised) + 1)]
+    for word in spoken:
         diagonal, costs[0] = costs[0], costs[0] + unit + 1
-        for place, other in enumerate(heard, start=1):
+        for place, other in enumerate(recognised, start=1):
             matched = diagonal + (0 if word == other else unit)
             diagonal = costs[place]
             costs[place] = min(matched, costs[place] + unit + 1, costs[place - 1] + unit + 1)
     n_errors, n_shifts = divmod(costs[-1], unit)
-    deletions = (n_shifts + len(said) - len(heard)) // 2
-    return WordErrors(n_errors - n_shifts, deletions, n_shifts - deletions, len(said))
+    deletions = (n_shifts + len(spoken) - len(recognised)) // 2
+    return WordErrors(n_errors - n_shifts, deletions, n_shifts - deletions, len(spoken))
 
 
 def corpus_word_errors(pairs: Iterable[tuple[str | Sequence[str], str | Sequence[str]]]) -> WordErrors:

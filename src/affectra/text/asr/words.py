@@ -1,4 +1,4 @@
-"""What a recogniser heard: words and their times, and which words of a text count as spoken."""
+"""Transcripts: words with their times, the interface of recognisers, and which words of a text count as spoken."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from affectra.text.words import split_words
 
 @dataclass(frozen=True)
 class Word:
-    """A word and when it was said, s from the start of the samples."""
+    """A word and its times, s from the start of the samples."""
 
     word: str
     start_s: float
@@ -21,11 +21,11 @@ class Word:
 
 @dataclass(frozen=True)
 class Transcript:
-    """What was said.
+    """The recognised words of a recording.
 
     Attributes:
-        text: the words with a space between; "" where nothing was heard.
-        words: when each was said, in order; empty where a recogniser does not tell.
+        text: the words with a space between; "" where no word was recognised.
+        words: each with its times, in order; empty where a recogniser gives no times.
     """
 
     text: str = ""
@@ -33,18 +33,18 @@ class Transcript:
 
 
 class Recognizer(Protocol):
-    """What turns speech into text; the same samples give the same words, whatever it heard before."""
+    """A speech recogniser; the same samples give the same words, whatever was recognised before."""
 
     @property
     def version(self) -> str:
-        """What besides its options determines its transcripts: versions of packages, hashes of weights."""
+        """Versions of packages and hashes of weights, which determine its transcripts besides its options."""
 
     def transcribe(self, samples: npt.NDArray[np.floating], sample_rate: int) -> Transcript:
-        """What is said in samples (sample,) or (sample, channel); silence and next to nothing have no words."""
+        """Transcript of samples (sample,) or (sample, channel); without words for silence or very short audio."""
 
 
 def spoken_words(text: str) -> tuple[str, ...]:
-    """The words of a text as recognisers hear them and word errors are counted.
+    """The words of a text as recognisers give them and word errors count them.
 
     Those of `affectra.text.words.split_words` (Unicode NFKC, small letters, no punctuation) without tags such as
     <laughter>. Numbers stay as they are written, and contractions are not taken apart.

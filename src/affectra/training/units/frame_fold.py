@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 
 from affectra.errors import AffectraError
 from affectra.features.label_frames import LabelFrames
-from affectra.features.words.word_frames import SILENCE, SaidFrames
+from affectra.features.words.word_frames import SILENCE, WordFeatures
 from affectra.features.words.word_spaces import Speech, WordSpace
 from affectra.files import atomic_path, write_json
 from affectra.models.dialogue.turns import Dialogue
@@ -152,7 +152,7 @@ class FrameFoldJob:
         found = {key: utterances[key].trace for key in self.parts[part]}
         return {key: trace for key, trace in found.items() if trace is not None}
 
-    def _delay(self, said: Mapping[str, SaidFrames] | None) -> dict[str, Any]:
+    def _delay(self, said: Mapping[str, WordFeatures] | None) -> dict[str, Any]:
         """How late the raters are, by dimension, and how that came about; what was searched, where it was."""
         dimensions, wanted = self.recipe.dimensions, self.recipe.delay_s
         if wanted != "search":
@@ -226,7 +226,7 @@ def _by_utterance(network: FrameNetwork, timelines: Sequence[Timeline]) -> dict[
     return found
 
 
-def _taken(answers: Mapping[str, FrameAnswer], said: Mapping[str, SaidFrames] | None) -> dict[str, float] | None:
+def _taken(answers: Mapping[str, FrameAnswer], said: Mapping[str, WordFeatures] | None) -> dict[str, float] | None:
     """The share of the words' stream that the network takes, where a word is said and where none is; or None."""
     if said is None or any(one.attention is None for one in answers.values()):
         return None

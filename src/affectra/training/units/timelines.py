@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from affectra.features.extract import Stretch
+from affectra.features.extract import AudioSpan
 from affectra.features.label_frames import LabelFrames
 from affectra.features.words.spoken_words import SpokenWord
-from affectra.features.words.word_frames import SaidFrames, words_on_frames
+from affectra.features.words.word_frames import WordFeatures, words_on_frames
 from affectra.features.words.word_spaces import Speech, WordSpace
 from affectra.models.dialogue.turns import Dialogue
 from affectra.models.frame.frame_network import NetworkPlan
@@ -46,7 +46,7 @@ class RatedUtterance:
     key: str
     corpus: str
     speaker: str
-    stretch: Stretch
+    stretch: AudioSpan
     n_frames: int
     frames: Path | None
     described: Path | None
@@ -73,10 +73,10 @@ def network_plan(recipe: ContinuousRecipe) -> NetworkPlan:
     )
 
 
-def said_frames(space: WordSpace, utterances: Mapping[str, RatedUtterance], length_s: float) -> dict[str, SaidFrames]:
+def said_frames(space: WordSpace, utterances: Mapping[str, RatedUtterance], length_s: float) -> dict[str, WordFeatures]:
     """The words of utterances on their frames, by key."""
     return {
-        key: SaidFrames(words_on_frames(one.words, one.n_frames, length_s), space.vectors(one.speech))
+        key: WordFeatures(words_on_frames(one.words, one.n_frames, length_s), space.vectors(one.speech))
         for key, one in utterances.items()
     }
 
@@ -97,7 +97,7 @@ class Timeline:
         dialogue: Dialogue,
         utterances: Mapping[str, RatedUtterance],
         reader: LabelFrames | None,
-        said: Mapping[str, SaidFrames] | None,
+        said: Mapping[str, WordFeatures] | None,
         labels: Mapping[str, Trace],
     ) -> None:
         self.keys, self.utterances, self.reader, self.said = dialogue.keys, utterances, reader, said

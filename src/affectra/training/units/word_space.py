@@ -13,7 +13,7 @@ from affectra.features.words.alignment.csls import N_NEIGHBOURS
 from affectra.features.words.alignment.homophones import check_homophones
 from affectra.features.words.alignment.report import alignment_numbers
 from affectra.features.words.spoken_words import WordFrames
-from affectra.features.words.word_spaces import HeardWords, Speech, Unknown, WordSpace, WrittenWords
+from affectra.features.words.word_spaces import AcousticWords, Speech, Unknown, WordSpace, WrittenWords
 from affectra.files import sha256_file
 from affectra.recipes.recipe import Component
 from affectra.registry import Registry, check_options
@@ -120,7 +120,7 @@ def _speech2vec(
     )  # fmt: skip
     languages = sorted({speech.language for speech in training if speech.language})
     told = alignment_numbers(alignment, check_homophones(spoken, languages))
-    return HeardWords(network, alignment, {"alignment": told})
+    return AcousticWords(network, alignment, {"alignment": told})
 
 
 def _sentences(training: Sequence[Speech]) -> list[list[str]]:

@@ -64,7 +64,7 @@ class AdversarialSettings:
 
 @dataclass(frozen=True)
 class AdversarialStart:
-    """What came of it.
+    """Result of the adversarial training of a map.
 
     Attributes:
         matrix: W (dim, dim) of the best epoch, y = W x.

@@ -31,7 +31,7 @@ N_FREQUENT = 15_000  # words a dictionary is made of (Conneau et al. 2018)
 
 @dataclass(frozen=True)
 class Overlay:
-    """What lays source vectors over a target space.
+    """A fitted map of source vectors into a target space: centring and rotation.
 
     Attributes:
         matrix: W (dim, dim), float64; a source vector x is W x in the target space.

@@ -62,7 +62,7 @@ class HomophoneCheck:
 
 
 def check_homophones(space: WordVectors, languages: Sequence[str]) -> HomophoneCheck:
-    """Look up where homophones lie in a space that is said to be learnt from speech.
+    """Look up where homophones lie in a space that should be learnt from speech.
 
     Two words of one sound are the same to an encoder of sound, whatever they mean. In published Speech2Vec vectors they
     were found apart, as in vectors that were learnt from text ("Homophone Reveals the Truth", arXiv 2209.10791).

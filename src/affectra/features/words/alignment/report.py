@@ -1,4 +1,4 @@
-"""What a report says of an alignment, so that nobody takes noise for meaning."""
+"""Report of an alignment beside chance, so that noise is not taken for meaning."""
 
 from affectra.features.words.alignment.alignment import Alignment
 from affectra.features.words.alignment.homophones import HomophoneCheck

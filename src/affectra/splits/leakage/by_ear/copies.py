@@ -1,4 +1,4 @@
-"""Checks for the same recording on two sides: copies by sample, by ear and by name, stretches, and doubled corpora."""
+"""Checks for the same recording in two parts: copies by sample, by ear and by name, segments, and doubled corpora."""
 
 from collections.abc import Mapping, Sequence
 
@@ -22,14 +22,14 @@ def copy_checks(
     fingerprints: Mapping[str, Fingerprint] | None,
     hashes: Mapping[str, str] | None,
 ) -> list[Check]:
-    """The checks that find the same recording, or a part of it, on two sides.
+    """The checks that find the same recording, or a part of it, in two parts of a fold.
 
     Args:
         manifest: the utterances.
         keys: their keys.
         labels: their classes, "" where unknown.
         sentences: which words they say, "" where unknown.
-        fingerprints: by key, if the audio was heard.
+        fingerprints: by key, if the audio was compared.
         hashes: of their samples by key, if the samples were read.
     """
     origins = find_origins(manifest, labels, sentences)
@@ -37,7 +37,7 @@ def copy_checks(
     corpora = factorize(manifest["corpus"])
     sounds = factorize(pd.Series([(hashes or {}).get(key, "") for key in keys], dtype="str"))
     near = near_duplicates({key: fingerprints[key] for key in keys if key in fingerprints}) if fingerprints else []
-    checks = _stretch_checks(overlaps)
+    checks = _segment_checks(overlaps)
     checks += _near_checks(near, keys, corpora, sounds, origins, overlaps)
     rows = {key: row for row, key in enumerate(keys)}
     alike = frozenset((rows[pair.first], rows[pair.second]) for pair in near)
@@ -53,7 +53,7 @@ def copy_checks(
     return checks
 
 
-def _stretch_checks(overlaps: Overlaps) -> list[Check]:
+def _segment_checks(overlaps: Overlaps) -> list[Check]:
     talk = overlaps.crosstalk
     same = "utterances of {here} overlap in their file with others in {there}"
     turns = "utterances of {here} overlap a little with another speaker's turn in {there}"
@@ -65,11 +65,11 @@ def _stretch_checks(overlaps: Overlaps) -> list[Check]:
 
 def _name_checks(origin: Origins, way: str, alike: frozenset[tuple[int, int]]) -> list[Check]:
     augmented = f"utterances of {{here}} are in {{there}} as another augmented copy, by their {way}names"
-    stretches = f"utterances of {{here}} are of one recording with stretches in {{there}}, by their {way}names"
+    segments = f"utterances of {{here}} are of one recording with segments in {{there}}, by their {way}names"
     perhaps = f"utterances of {{here}} may be of one recording with others in {{there}}, by their numbered {way}names"
     return [
         Group("augmented", augmented, origin.family, origin.marks, alike=alike),
-        Group("segment", stretches, origin.stretches, alike=alike),
+        Group("segment", segments, origin.segments, alike=alike),
         Group("segment", perhaps, origin.perhaps, severity="warning", alike=alike),
     ]
 
@@ -88,7 +88,7 @@ def _near_checks(
     second = np.array([rows[pair.second] for pair in near], dtype=np.int64)
     explained = (sounds[first] == sounds[second]) & (sounds[first] >= 0)
     for origin in origins:
-        for codes in (origin.family, origin.stretches):
+        for codes in (origin.family, origin.segments):
             explained |= (codes[first] == codes[second]) & (codes[first] >= 0)
     known = {*zip(overlaps.first.tolist(), overlaps.second.tolist(), strict=True)}
     both = zip(first.tolist(), second.tolist(), strict=True)

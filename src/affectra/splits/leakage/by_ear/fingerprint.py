@@ -26,13 +26,13 @@ _HASH_WORDS = 8
 
 @dataclass(frozen=True, eq=False)
 class Fingerprint:
-    """What a recording, or a stretch of it, sounds like.
+    """Acoustic fingerprint of a recording or a segment of it.
 
     Attributes:
         codes: (frame,) a bit for each pair of neighbouring bands: whether the power of the upper one grows, relative to
             the lower one's; 0 where there is no evidence, since it is silent or steady. A frame is `HOP_S` long.
         samples_hash: SHA-256 of rate and samples (mono float32), the same whatever the container; "" if it is silent.
-        fault: why it could not be heard; "" if it could.
+        fault: why it could not be read; "" if it could.
         faster: for each of `SPEEDS` the codes (frame,) it would have if it were played so many times as fast, a frame
             being `STRIDE * HOP_S` long; () if they are not known.
     """
@@ -44,11 +44,11 @@ class Fingerprint:
 
 
 def fingerprint(path: str | Path, start_s: float = 0.0, end_s: float | None = None) -> Fingerprint:
-    """The fingerprint of a recording or a stretch of it, in memory that does not grow with the decoded samples.
+    """The fingerprint of a recording or a segment of it, in memory that does not grow with the decoded samples.
 
     Args:
         path: the recording.
-        start_s: where the stretch starts.
+        start_s: where the segment starts.
         end_s: where it ends; None: the end of the recording.
 
     Raises:
@@ -76,7 +76,7 @@ def fingerprint(path: str | Path, start_s: float = 0.0, end_s: float | None = No
 def fingerprint_corpora(
     corpora: Sequence[Corpus], manifest: pd.DataFrame, progress: Callable[[int, int], None] | None = None
 ) -> dict[str, Fingerprint]:
-    """The fingerprint of each utterance that has audio, from the cache where it was heard before.
+    """The fingerprint of each utterance that has audio, from the cache where it is known.
 
     A recording that cannot be read has a fingerprint with a fault and nothing else.
 
@@ -94,41 +94,41 @@ def fingerprint_corpora(
     rows = zip(utterance_keys(manifest), *(manifest[c] for c in ("corpus", "file", "start", "end")), strict=True)
     for done, (key, corpus, file, start, end) in enumerate(rows, start=1):
         if file:
-            stretch = (0.0 if math.isnan(start) else start, None if math.isnan(end) else end)
-            found[key] = _cached(roots[corpus] / file, stretch, hashes)
+            span = (0.0 if math.isnan(start) else start, None if math.isnan(end) else end)
+            found[key] = _cached(roots[corpus] / file, span, hashes)
         if progress is not None:
             progress(done, len(manifest))
     return found
 
 
-def _cached(path: Path, stretch: tuple[float, float | None], hashes: dict[Path, str]) -> Fingerprint:
-    """The fingerprint of a stretch, stored under the hash of the file's bytes."""
+def _cached(path: Path, span: tuple[float, float | None], hashes: dict[Path, str]) -> Fingerprint:
+    """The fingerprint of a span, stored under the hash of the file's bytes."""
     try:
         if path not in hashes:
             hashes[path] = sha256_file(path) if path.is_file() else ""
-        place = "" if stretch == (0.0, None) else f"-{stretch[0]!r}-{stretch[1]!r}"
+        place = "" if span == (0.0, None) else f"-{span[0]!r}-{span[1]!r}"
         stored = cache_dir() / f"fingerprints-{FORMAT}" / hashes[path][:2] / f"{hashes[path][:40]}{place}.npy"
         if hashes[path] and (known := _load(stored)) is not None:
             return known
-        heard = fingerprint(path, *stretch)
+        computed = fingerprint(path, *span)
     except (AudioError, OSError) as error:
         return Fingerprint(np.zeros(0, np.uint32), fault=str(error))
     with atomic_path(stored) as temporary, temporary.open("wb") as file:
-        np.save(file, _pack(heard), allow_pickle=False)
-    return heard
+        np.save(file, _pack(computed), allow_pickle=False)
+    return computed
 
 
-def _pack(heard: Fingerprint) -> npt.NDArray[np.uint32]:
+def _pack(computed: Fingerprint) -> npt.NDArray[np.uint32]:
     """Hash, lengths and codes as one row of words."""
-    parts = [heard.codes, *(heard.faster or [np.zeros(0, np.uint32)] * len(SPEEDS))]
-    samples_hash = np.frombuffer(bytes.fromhex(heard.samples_hash or "00" * 4 * _HASH_WORDS), "<u4")
+    parts = [computed.codes, *(computed.faster or [np.zeros(0, np.uint32)] * len(SPEEDS))]
+    samples_hash = np.frombuffer(bytes.fromhex(computed.samples_hash or "00" * 4 * _HASH_WORDS), "<u4")
     return np.concatenate([samples_hash, [len(part) for part in parts], *parts]).astype("<u4")
 
 
 def _load(path: Path) -> Fingerprint | None:
     try:
         words = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):  # not there, or cut off by a full disk: heard again
+    except (OSError, ValueError, EOFError):  # not there, or cut off by a full disk: computed again
         return None
     begin = _HASH_WORDS + 1 + len(SPEEDS)
     if words.dtype != np.dtype("<u4") or words.ndim != 1 or len(words) < begin:
@@ -142,5 +142,5 @@ def _load(path: Path) -> Fingerprint | None:
 
 
 def sample_hashes(fingerprints: Mapping[str, Fingerprint]) -> dict[str, str]:
-    """The hash of each recording's samples, by utterance key, without silent and unheard ones."""
+    """The hash of each recording's samples, by utterance key, without those that are silent or could not be read."""
     return {key: found.samples_hash for key, found in fingerprints.items() if found.samples_hash}

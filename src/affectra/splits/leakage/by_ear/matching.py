@@ -57,10 +57,10 @@ def near_duplicates(fingerprints: Mapping[str, Fingerprint]) -> list[NearDuplica
         if np.count_nonzero(found.codes) >= SHORTEST:
             groups[found.codes.tobytes()].append(key)
     equal = list(groups.values())
-    heard = [fingerprints[keys[0]] for keys in equal]
+    distinct = [fingerprints[keys[0]] for keys in equal]
     pairs = [NearDuplicate(*pair, 1.0, 0.0) for keys in equal for pair in itertools.combinations(keys, 2)]
     order = {key: i for i, key in enumerate(fingerprints)}
-    for match in _best(_matches(heard)):
+    for match in _best(_matches(distinct)):
         for one, other in itertools.product(equal[match.first], equal[match.second]):
             pair = NearDuplicate(one, other, 1 - match.error, match.offset * HOP_S, match.speed)
             pairs.append(pair if order[one] < order[other] else _swapped(pair))
@@ -90,13 +90,13 @@ def _best(matches: Iterable[_Match]) -> Iterable[_Match]:
     return best.values()
 
 
-def _matches(heard: Sequence[Fingerprint]) -> Iterator[_Match]:
+def _matches(distinct: Sequence[Fingerprint]) -> Iterator[_Match]:
     """All alignments that are accepted, at one speed and at others."""
-    codes = [one.codes for one in heard]
+    codes = [one.codes for one in distinct]
     index = _index(codes)
     yield from _accepted(codes, codes, _candidates(index, index, 1), 1, 1.0)
     for i, speed in enumerate(SPEEDS):
-        faster = [one.faster[i] if one.faster else np.zeros(0, np.uint32) for one in heard]
+        faster = [one.faster[i] if one.faster else np.zeros(0, np.uint32) for one in distinct]
         yield from _accepted(faster, codes, _candidates(_index(faster), index, STRIDE), STRIDE, speed)
 
 

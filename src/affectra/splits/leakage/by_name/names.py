@@ -1,4 +1,4 @@
-"""What names of utterances and files tell: this one is an augmented copy, this one a stretch of a longer utterance."""
+"""Take names of utterances and files apart: is it an augmented copy, or a segment of a longer utterance."""
 
 import re
 from typing import NamedTuple
@@ -15,7 +15,7 @@ _NUMBER = r"[-+_x]?\d+(?:\.\d+)?(?:db|st|hz|%)?"
 _MARK = rf"(?:(?:{_MARKS})(?:{_NUMBER})*|(?:sp|snr|ps|ts|pt|wn)(?:{_NUMBER})+|(?:8|11|16|22|24|32|44|48)k(?:hz)?)"
 _AUGMENTED = re.compile(rf"(?P<base>.+?)[-_. +]+(?P<mark>{_MARK}|\({_MARK}\)|\(\d+\))", re.IGNORECASE)
 _PREFIXED = re.compile(rf"(?P<mark>{_MARK})[-_]+(?P<base>.+)", re.IGNORECASE)
-_STRETCH = re.compile(
+_SEGMENT = re.compile(
     r"(?P<base>.+?)[-_. ]+"
     r"(?:(?P<word>seg(?:ment)?|chunk|slice|win(?:dow)?|frame|crop|part|clip|piece|cut)[-_]?(?P<n>\d+)|"
     r"(?P<start>\d+\.\d+|\d{6,})[-_](?P<end>\d+\.\d+|\d{6,}))",
@@ -32,39 +32,39 @@ class Name(NamedTuple):
     Attributes:
         base: without marks; equal for all that comes from one utterance.
         marks: of augmentation, joined; "" if it has none.
-        stretch: number or time of a stretch; "" if it is none.
-        sure: whether the word for the stretch can mean nothing else.
+        segment: number or time of a segment; "" if it is none.
+        sure: whether the word for the segment can mean nothing else.
         weak: whether a mark stands where corpora have words and numbers of their own, in front or as (1); it counts
             only beside the name without it.
     """
 
     base: str
     marks: str = ""
-    stretch: str = ""
+    segment: str = ""
     sure: bool = False
     weak: bool = False
 
 
 def take_apart(name: str) -> Name:
-    """A name's base and what marks it as a copy or a stretch.
+    """A name's base and what marks it as a copy or a segment.
 
     Example:
         >>> take_apart("03a01Fa_noise_seg02")
-        Name(base='03a01Fa', marks='noise', stretch='02', sure=True, weak=False)
+        Name(base='03a01Fa', marks='noise', segment='02', sure=True, weak=False)
         >>> take_apart("sp0.9-03a01Fa").marks, take_apart("Ses01F_impro01_F002").base
         ('sp0.9', 'Ses01F_impro01_F002')
     """
     if not _HINT.search(name):  # nearly all names, and quicker to tell so
         return Name(name)
-    base, marks, stretch, sure, weak = name, [], "", False, False
+    base, marks, segment, sure, weak = name, [], "", False, False
     while True:
         if match := _AUGMENTED.fullmatch(base):
             marks.append(match["mark"])
             weak |= match["mark"][1:-1].isdigit()
-        elif not stretch and (match := _STRETCH.fullmatch(base)):
+        elif not segment and (match := _SEGMENT.fullmatch(base)):
             if match["start"] and float(match["start"]) >= float(match["end"]):
                 break
-            stretch = match["n"] or f"{match['start']}-{match['end']}"
+            segment = match["n"] or f"{match['start']}-{match['end']}"
             sure = match["word"] is None or match["word"].lower() in _SURE
         elif match := _PREFIXED.fullmatch(base):
             marks.append(match["mark"])
@@ -72,7 +72,7 @@ def take_apart(name: str) -> Name:
         else:
             break
         base = match["base"]
-    return Name(base, "_".join(sorted(marks)), stretch, sure, weak)
+    return Name(base, "_".join(sorted(marks)), segment, sure, weak)
 
 
 def take_number(name: str) -> tuple[str, int] | None:

@@ -1,4 +1,4 @@
-"""Which utterances come from one recording or one utterance, by their names and by their stretches of a file."""
+"""Which utterances come from one recording or one utterance, by their names and by their segments of a file."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
@@ -12,9 +12,9 @@ from affectra.splits.leakage.by_name.names import Name, take_apart, take_number
 
 Codes = npt.NDArray[np.int64]  # (row,) what a row belongs to, -1 where to nothing
 
-_TOUCHING_S = 0.01  # ours: neighbouring stretches may touch by a rounded label
+_TOUCHING_S = 0.01  # ours: neighbouring segments may touch by a rounded label
 _CROSSTALK = 0.5  # ours: two speakers may talk at once for less than this share of the shorter turn
-_LAGS = 200  # stretches of one file that follow a stretch and are compared with it
+_LAGS = 200  # segments of one file that follow a segment and are compared with it
 
 
 @dataclass(frozen=True)
@@ -24,19 +24,19 @@ class Origins:
     Attributes:
         family: rows made from one utterance, in whatever way.
         marks: of augmentation; rows of one family with other marks are augmented copies of each other.
-        stretches: rows that are stretches of one utterance, or the whole and its stretches.
+        segments: rows that are segments of one utterance, or the whole and its segments.
         perhaps: rows that may be that.
     """
 
     family: Codes
     marks: Codes
-    stretches: Codes
+    segments: Codes
     perhaps: Codes
 
 
 @dataclass(frozen=True)
 class _Row:
-    """What is compared between rows of one base."""
+    """Fields that are compared between rows of one base."""
 
     row: int
     name: Name
@@ -64,12 +64,12 @@ def find_origins(manifest: pd.DataFrame, labels: Sequence[str], sentences: Seque
 
 def _origins(manifest: pd.DataFrame, names: list[str], labels: Sequence[str], sentences: Sequence[str]) -> Origins:
     taken = [take_apart(name) for name in names]
-    family, marks, stretches, perhaps = (np.full(len(names), -1, np.int64) for _ in range(4))
+    family, marks, segments, perhaps = (np.full(len(names), -1, np.int64) for _ in range(4))
     known_marks = {mark: i for i, mark in enumerate(dict.fromkeys(name.marks for name in taken))}
     corpora, speakers = manifest["corpus"].tolist(), manifest["speaker"].tolist()
     columns = zip(corpora, taken, speakers, labels, sentences, strict=True)
     rows = [(corpus, _Row(i, *rest)) for i, (corpus, *rest) in enumerate(columns) if names[i]]
-    made = {(corpus, row.name.base) for corpus, row in rows if row.name.marks or row.name.stretch}
+    made = {(corpus, row.name.base) for corpus, row in rows if row.name.marks or row.name.segment}
     of_base = [(corpus, row.name.base, row) for corpus, row in rows if (corpus, row.name.base) in made]
     number = 0
     for group in _by_speaker(of_base):
@@ -78,19 +78,19 @@ def _origins(manifest: pd.DataFrame, names: list[str], labels: Sequence[str], se
         by_marks = defaultdict(list)
         for row in group:
             by_marks[row.name.marks].append(row)
-        if sum(not row.name.stretch for row in by_marks[""]) > 1:
+        if sum(not row.name.segment for row in by_marks[""]) > 1:
             continue  # one name in two folders: no telling whose copies these are
         for mark, alike in by_marks.items():
             for row in alike:
                 family[row.row], marks[row.row] = group[0].row, known_marks[mark]
-            cut = [row for row in alike if row.name.stretch]
+            cut = [row for row in alike if row.name.segment]
             if cut and len(alike) > 1 and (all(row.name.sure for row in cut) or _is_one(alike)):
                 number += 1
-                stretches[[row.row for row in alike]] = number
+                segments[[row.row for row in alike]] = number
     for alike, sure in _numbered(rows, {name for (_, name) in made}):
         number += 1
-        (stretches if sure else perhaps)[[row.row for row in alike]] = number
-    return Origins(family, marks, stretches, perhaps)
+        (segments if sure else perhaps)[[row.row for row in alike]] = number
+    return Origins(family, marks, segments, perhaps)
 
 
 def _by_speaker(rows: Sequence[tuple[str, str, _Row]]) -> Iterator[list[_Row]]:
@@ -114,9 +114,9 @@ def _is_one(rows: Sequence[_Row]) -> bool:
 
 
 def _numbered(rows: Sequence[tuple[str, _Row]], made: set[str]) -> Iterator[tuple[list[_Row], bool]]:
-    """Rows named x-0000, x-0001 that are stretches of x, and whether that is sure.
+    """Rows named x-0000, x-0001 that are segments of x, and whether that is sure.
 
-    Most corpora number whole utterances. They are stretches if all of a base have one label and say one thing, and if
+    Most corpora number whole utterances. They are segments if all of a base have one label and say one thing, and if
     that is so for most bases of the corpus; it is sure if the numbers begin with 0 or x is there too.
     """
     of_base: dict[str, list[tuple[str, str, _Row]]] = defaultdict(list)
@@ -141,7 +141,7 @@ def _numbered(rows: Sequence[tuple[str, _Row]], made: set[str]) -> Iterator[tupl
 
 @dataclass(frozen=True)
 class Overlaps:
-    """Pairs of rows whose stretches of one file overlap.
+    """Pairs of rows whose segments of one file overlap.
 
     Attributes:
         first: (pair,) rows.
@@ -155,7 +155,7 @@ class Overlaps:
 
 
 def find_overlaps(manifest: pd.DataFrame) -> Overlaps:
-    """Rows that share a part of a file; a row without stretch is the whole file."""
+    """Rows that share a part of a file; a row without segment is the whole file."""
     shared = (manifest["file"] != "") & manifest.duplicated(["corpus", "file"], keep=False)
     rows = np.flatnonzero(shared.to_numpy())
     file = manifest.iloc[rows].groupby(["corpus", "file"], sort=False).ngroup().to_numpy()
@@ -167,13 +167,13 @@ def find_overlaps(manifest: pd.DataFrame) -> Overlaps:
     found: list[tuple[npt.NDArray, ...]] = []
     for lag in range(1, min(_LAGS, len(rows) - 1) + 1):
         one, other = order[:-lag], order[lag:]
-        together = np.minimum(end[one], end[other]) - start[other]
-        here = (file[one] == file[other]) & (together > _TOUCHING_S)
+        overlap = np.minimum(end[one], end[other]) - start[other]
+        here = (file[one] == file[other]) & (overlap > _TOUCHING_S)
         if not (file[one] == file[other]).any():
             break
-        one, other, together = one[here], other[here], together[here]
+        one, other, overlap = one[here], other[here], overlap[here]
         shorter = np.minimum(end[one] - start[one], end[other] - start[other])
-        part = np.divide(together, shorter, out=np.ones(len(one)), where=np.isfinite(shorter))
+        part = np.divide(overlap, shorter, out=np.ones(len(one)), where=np.isfinite(shorter))
         two = (speaker[one] != speaker[other]) & known[one] & known[other]
         found.append((rows[one], rows[other], two & (part < _CROSSTALK)))
     if not found:
