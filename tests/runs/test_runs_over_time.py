@@ -441,9 +441,14 @@ def test_frames_of_a_front_end_are_grouped_into_those_of_the_labels(tmp_path: Pa
         ),
         ({"words.vectors": {"name": "file", "options": {"path": "none.vec"}}}, "none.vec: word vectors cannot be read"),
         ({"words.transcripts": {"source": {"name": "corruption"}, "used": "test"}}, "unknown recogniser"),
-        ({"training.objective": {"name": "cross-entropy"}}, "unknown objective over time"),
+        ({"training.objective": {"name": "cross-entropy"}}, "is not for runs over unit time; choose concordance"),
         ({"model.options.recurrent": "rnn"}, "option recurrent"),
-        ({"training.channels_last": True}, "takes no unlabelled_batch_size, freeze or channels_last"),
+        ({"training.channels_last": True}, "takes no unlabelled_batch_size, take or channels_last"),
+        ({"training.freeze": ["recurrent"]}, "freeze: unknown trainable part 'recurrent'"),
+        (
+            {"training.keep": "best-dev", "postprocessing": False, "protocol.options": {"k": 2, "dev": False}},
+            "keep: best-dev chooses an epoch on a dev part, and protocol kfold-speaker keeps none",
+        ),
     ],
 )
 def test_what_does_not_fit_is_named_before_training(settings: dict[str, Any], words: str, rendered: Path) -> None:

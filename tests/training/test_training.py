@@ -64,6 +64,24 @@ def finished(tone_manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     return folder
 
 
+def test_the_epoch_to_keep_is_chosen_on_the_dev_part_of_each_fold(tone_manifest: Path, tmp_path: Path) -> None:
+    own = ("training.epochs=4", "training.keep=best-dev", "protocol={name: kfold-speaker, options: {k: 4, dev: true}}")
+    execute(two_fold_plan(tone_manifest, tmp_path / "run", *own))
+    for k in range(4):
+        fold = tmp_path / f"run/seed-0/fold-{k}"
+        history = pd.read_csv(fold / "history.csv")
+        kept = read_json(fold / "kept.json")
+        assert kept["epoch"] == history["dev_ua"].argmax() + 1
+        assert kept["dev_ua"] == pytest.approx(history["dev_ua"].max(), abs=1e-5)
+
+
+def test_no_epoch_is_chosen_without_a_dev_part(tone_manifest: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="keep: best-dev chooses an epoch on a dev part, and protocol kfold-speaker"):
+        two_fold_plan(tone_manifest, tmp_path, "training.keep=best-dev")
+    with pytest.raises(ConfigError, match="class_weights: unknown class 'angr'; did you mean 'anger'"):
+        two_fold_plan(tone_manifest, tmp_path, "training.objective.options.class_weights={angr: 2.0}")
+
+
 def test_a_run_directory_holds_what_the_contract_names(finished: Path) -> None:
     for name in ("recipe.yaml", "environment.json", "predictions.csv", "scores.json", "report.html", "report.md"):
         assert (finished / name).is_file(), name

@@ -11,14 +11,14 @@ from affectra.cli.console import Settings, Sources, app, print_table, say
 
 @app.command
 def recipes(*, json_: Annotated[bool, Parameter(name="--json", negative="")] = False) -> None:
-    """List the shipped recipes."""
-    from affectra.recipes.config import load_recipe, recipe_names
+    """List the shipped recipes: those of each paper with their ablations, then ours, then baselines."""
+    from affectra.recipes.catalogue import catalogue
 
-    rows = [{"name": name, "description": load_recipe(name).recipe.description} for name in recipe_names()]
+    rows = [entry._asdict() for entry in catalogue()]
     if json_:
         print(json.dumps(rows, indent=2))
     else:
-        print_table(rows, ["name", "description"])
+        print_table(rows, ["name", "system", "kind", "description"])
 
 
 @app.command

@@ -1,8 +1,16 @@
-"""The schema of recipes: strict pydantic models, one for each unit that a run learns over."""
+"""The schema of recipes: strict pydantic models, one for each unit that a run learns over.
 
+
+What has a default may be left out. Defaults that depend on another part, as the segments on the front end, are in
+`usual.py`. What decides what is learnt from what has none: a front end, a model, a name.
+"""
+
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from affectra.recipes import usual
 
 
 class Strict(BaseModel):
@@ -11,11 +19,31 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-class Component(Strict):
-    """A registered name and the options its constructor takes."""
+def _completed(given: Any, complete: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> Any:
+    """What is given, with what is usual where it is a mapping at all."""
+    return complete(given) if isinstance(given, Mapping) else given
+
+
+class Named(Strict):
+    """A part with a name; where it is all that is said of it, the name may stand alone."""
 
     name: str
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_alone(cls, given: Any) -> Any:
+        return {"name": given} if isinstance(given, str) else given
+
+
+class Component(Named):
+    """A registered name and the options its constructor takes."""
+
     options: dict[str, Any] = {}
+
+
+FOLDS = Component(name="kfold-speaker")
+SESSIONS = Component(name="losession")
+ADAM = Component(name="adam", options={"lr": 1.0e-3})
 
 
 class Paper(Strict):
@@ -37,19 +65,22 @@ class Paper(Strict):
 
 
 class Augmentation(Strict):
-    """Augmented copies of each training utterance, made once and cached; see `affectra.audio.augment`."""
+    """Augmented copies of each training utterance, made once and cached; see `affectra.audio.augment`.
+
+    The defaults are those of `utterance-views`.
+    """
 
     model_config = ConfigDict(allow_inf_nan=False)
 
-    copies: int = Field(gt=0, le=100)
-    stretch_s: tuple[Annotated[float, Field(ge=0.1)], float]  # length of what is cut out, at random
-    speed: float = Field(ge=0, lt=1)  # at most so much faster or slower
-    tilt_db: float = Field(ge=0)  # an octave, deviation
-    equalizer_db: float = Field(ge=0)  # deviation
-    reverb_share: float = Field(ge=0, le=1)  # of the copies
-    noise_share: float = Field(ge=0, le=1)
-    snr_db: tuple[float, float]
-    band_share: float = Field(ge=0, le=1)
+    copies: int = Field(default=3, gt=0, le=100)
+    stretch_s: tuple[Annotated[float, Field(ge=0.1)], float] = (60.0, 60.0)  # length of what is cut out, at random
+    speed: float = Field(default=0.08, ge=0, lt=1)  # at most so much faster or slower
+    tilt_db: float = Field(default=1.0, ge=0)  # an octave, deviation
+    equalizer_db: float = Field(default=1.0, ge=0)  # deviation
+    reverb_share: float = Field(default=0.3, ge=0, le=1)  # of the copies
+    noise_share: float = Field(default=0.5, ge=0, le=1)
+    snr_db: tuple[float, float] = (10.0, 30.0)
+    band_share: float = Field(default=0.1, ge=0, le=1)
 
     @field_validator("stretch_s", "snr_db", mode="before")
     @classmethod
@@ -76,7 +107,7 @@ class SegmentPlan(Strict):
     test_shift_s: float = Field(gt=0, le=3600)
 
 
-class Schedule(Strict):
+class Schedule(Named):
     """Learning rate over epochs.
 
     "constant"; "step": multiplied by `factor` from each of the epochs in `milestones` on (the first epoch is 1);
@@ -91,27 +122,25 @@ class Schedule(Strict):
 
 
 class TrainingPlan(Strict):
-    """How a model is trained.
+    """How a model is trained; the defaults are ours.
 
     Parts of a model are named as in its code: "front_end", "network", a layer as "network.cnn", or several layers of a
     list as "network.layers.0-3".
     """
 
-    epochs: int = Field(gt=0)
-    batch_size: int = Field(gt=0)  # segments
-    optimizer: Component
-    schedule: Schedule
-    precision: Literal["32-true", "bf16-mixed"]
-    channels_last: bool
-    objective: Component = Component(name="cross-entropy")
+    epochs: int = Field(default=30, gt=0)
+    batch_size: int = Field(default=32, gt=0)  # segments
+    optimizer: Annotated[Component, BeforeValidator(usual.named("adam"))] = ADAM
+    schedule: Annotated[Schedule, BeforeValidator(usual.named("cosine"))] = Schedule(name="cosine")
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    channels_last: bool = False
+    objective: Annotated[Component, BeforeValidator(usual.named("cross-entropy"))] = Component(name="cross-entropy")
     unlabelled_batch_size: int = Field(default=0, ge=0)  # utterances of corpora that are tested alone, unlabelled
     freeze: list[str] = []  # parts that stay as they are
     rates: dict[str, Annotated[float, Field(gt=0)]] = {}  # part -> factor of the learning rate
     take: list[str] = []  # parts that start from the stage before; none named: all of them
     clip_norm: float | None = Field(default=None, gt=0)  # of all gradients together
-    keep: Literal["last", "best-dev"] = (
-        "last"  # whose epoch's weights: the last one's, or the best one's on the dev part
-    )
+    keep: Literal["last", "best-dev"] = "last"  # weights of the last epoch, or of the best one on the dev part
 
 
 class Stage(Strict):
@@ -122,7 +151,7 @@ class Stage(Strict):
 
     name: str = Field(pattern="^[a-z][a-z0-9-]*$")
     data: Literal["pretraining", "train"]
-    training: TrainingPlan
+    training: TrainingPlan = TrainingPlan()
 
 
 class Pretraining(Strict):
@@ -136,16 +165,21 @@ class Study(Strict):
     """The part that all recipes have: which corpora, which task, which folds, how many seeds."""
 
     name: str
-    description: str
-    paper: Paper | None
-    corpora: list[str]
-    task: str
+    description: str = ""
+    paper: Paper | None = None
+    corpora: list[str] = ["synthetic"]  # the embedded corpus, until one has another one
+    task: str = "emotion"  # all classes of the corpus
     only: dict[str, list[str]] = {}  # manifest column -> the values that take part
-    protocol: Component
+    protocol: Annotated[Component, BeforeValidator(usual.named("kfold-speaker"))] = FOLDS
     allow_leak: list[str] = []  # kinds of leakage that the protocol is known to have
-    seeds: int = Field(gt=0)
+    seeds: int = Field(default=1, gt=0)
     variants: dict[Annotated[str, Field(pattern="^[a-z0-9][a-z0-9.-]*$")], dict[str, Any]] = {}  # a run of each,
     # in a folder of its name: name -> dotted key -> value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _describe(cls, given: Any) -> Any:
+        return _completed(given, lambda known: {"description": usual.usual_description(known), **known})
 
     @field_validator("only", mode="before")
     @classmethod
@@ -176,14 +210,19 @@ class Recipe(Study):
     unit: Literal["utterance"] = "utterance"
     auxiliary: list[str] = []  # binary tasks, arousal and valence, learnt beside the classes
     augmentation: Augmentation | None = None
-    segments: SegmentPlan | None = None  # none where the front end gives one vector an utterance
+    segments: SegmentPlan | None  # none where the front end gives one vector an utterance
     loudness: float | None = Field(default=None, ge=-70, le=0)  # LUFS, each utterance is brought to it; none: as it is
     front_end: Component
     normalization: Literal["none", "utterance", "train", "speaker", "corpus"]
     model: Component
     pretraining: Pretraining | None = None
     stages: list[Stage] = []  # before `training`, in order; those on the pretraining corpora first
-    training: TrainingPlan | None = None  # none where the model is fitted without epochs
+    training: TrainingPlan | None  # none where the model is fitted without epochs
+
+    @model_validator(mode="before")
+    @classmethod
+    def _usual(cls, given: Any) -> Any:
+        return _completed(given, usual.of_utterances)
 
     @property
     def trainings(self) -> list[TrainingPlan]:
@@ -198,7 +237,12 @@ class Modality(Strict):
     front_end: Component
     normalization: Literal["none", "utterance", "train"]
     model: Component
-    training: TrainingPlan
+    training: TrainingPlan = TrainingPlan()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _usual(cls, given: Any) -> Any:
+        return _completed(given, usual.of_turns)
 
 
 class Head(Strict):
@@ -206,6 +250,11 @@ class Head(Strict):
 
     model: Component
     training: TrainingPlan
+
+    @model_validator(mode="before")
+    @classmethod
+    def _usual(cls, given: Any) -> Any:
+        return _completed(given, usual.of_head)
 
 
 class Transcripts(Strict):
@@ -216,13 +265,14 @@ class Transcripts(Strict):
     """
 
     source: Component
-    used: Literal["test", "always", "missing"]
+    used: Literal["test", "always", "missing"] = "test"
 
 
 class DialogueRecipe(Study):
     """Everything a run over dialogues does: turns by modality, their context, and the modalities together."""
 
     unit: Literal["dialogue"]
+    protocol: Annotated[Component, BeforeValidator(usual.named("losession"))] = SESSIONS  # dialogues stay whole
     modalities: dict[str, Modality] = Field(min_length=1)
     context: Head | None  # one a modality; none leaves each turn by itself
     fusion: Head | None  # none where there is one modality
@@ -235,11 +285,10 @@ class DialogueRecipe(Study):
         heads = [head.training for head in (self.context, self.fusion) if head is not None]
         return [*(modality.training for modality in self.modalities.values()), *heads]
 
-    @field_validator("modalities", mode="before")
+    @model_validator(mode="before")
     @classmethod
-    def _nothing_takes_one_away(cls, modalities: Any) -> Any:
-        """A recipe that extends another one leaves a modality out with null."""
-        return {k: v for k, v in modalities.items() if v is not None} if isinstance(modalities, dict) else modalities
+    def _usual(cls, given: Any) -> Any:
+        return _completed(given, usual.of_dialogues)
 
 
 class Frames(Strict):
@@ -249,9 +298,14 @@ class Frames(Strict):
     mean and deviation of what falls into one.
     """
 
-    length_s: float = Field(gt=0, le=10)  # as the labels', 0.1 s
+    length_s: float = Field(default=0.1, gt=0, le=10)  # as the labels'
     front_end: Component | None  # none: the words alone are the input
     normalization: Literal["none", "train"]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _usual(cls, given: Any) -> Any:
+        return _completed(given, usual.of_frames)
 
 
 class WordInput(Strict):
@@ -261,10 +315,10 @@ class WordInput(Strict):
     `transcripts`: a recogniser's words with their times instead. `unknown`: what a word without a vector gets.
     """
 
-    times: Literal["corpus", "alignment"]
+    times: Literal["corpus", "alignment"] = "corpus"
     transcripts: Transcripts | None = None
     vectors: Component
-    unknown: Literal["zeros", "random"]
+    unknown: Literal["zeros", "random"] = "zeros"
 
     @field_validator("transcripts")
     @classmethod
@@ -278,14 +332,20 @@ class ContinuousRecipe(Study):
     """Everything a run over time-continuous labels does."""
 
     unit: Literal["time"]
-    dimensions: list[str] = Field(min_length=1)
+    task: str = "continuous"
+    dimensions: list[str] = Field(default=["arousal", "valence"], min_length=1)
     frames: Frames
-    words: WordInput | None  # none: the voice alone is the input
-    sequence_frames: int = Field(gt=0)  # of a training example
-    delay_s: float | Literal["search"]  # how late the raters are; search: on the dev part, else on training folds
-    postprocessing: bool  # smoothing, scaling and bias, fitted on the dev part
+    words: WordInput | None = None  # none: the voice alone is the input
+    sequence_frames: int = Field(default=100, gt=0)  # of a training example
+    delay_s: float | Literal["search"] = 0.0  # how late the raters are; search: on the dev part, else on training folds
+    postprocessing: bool = False  # smoothing, scaling and bias, fitted on the dev part
     model: Component
     training: TrainingPlan
+
+    @model_validator(mode="before")
+    @classmethod
+    def _usual(cls, given: Any) -> Any:
+        return _completed(given, usual.of_time)
 
     @property
     def trainings(self) -> list[TrainingPlan]:

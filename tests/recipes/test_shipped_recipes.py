@@ -240,7 +240,7 @@ def test_li2018_cpu_takes_a_twentieth_of_the_compute_per_segment() -> None:
         ("training.epochs=many", "training.epochs: input should be a valid integer, found 'many'"),
         ("training.epochs=0", "training.epochs: input should be greater than 0"),
         ("training.schedule.name=steps", "training.schedule.name: input should be 'constant', 'step' or 'cosine'"),
-        ("model={name: attention-cnn, option: {}}", "unknown key 'option'; did you mean 'options'"),
+        ("model={name: attention-cnn, option: {}}", "unknown key 'model.option'; did you mean 'model.options'"),
         ("epochs=2", "unknown key 'epochs'"),
         ("training.epochs", "expected key=value"),
         ("training.epochs=[", "the value is not YAML"),
