@@ -9,8 +9,8 @@ import soundfile
 import torch
 
 from affectra.features.specification import Specification
-from affectra.files import write_json
 from affectra.models.dialogue.dialogue_checkpoint import build_head, save_head
+from affectra.models.dialogue.dialogue_folds import write_dialogue
 from affectra.models.recognizer import Recognizer, save_checkpoint
 from affectra.predict.conversation import Conversation, Turn, TurnPrediction, Words
 from affectra.recipes.config import load_recipe
@@ -55,13 +55,11 @@ def untrained(folder: Path, *modalities: str, causal: bool = False, context: boo
     if len(modalities) > 1:
         head = with_options(recipe.fusion, causal=causal)
         save_head(build_head(head, [size] * 2, len(CLASSES)), head, [size] * 2, CLASSES, folder / "fusion")
-    write_json(
-        folder / "dialogue.json",
-        {
-            "format": 1, "task": "emotion", "synthetic": True, "provenance": {"recipe": "untrained"},
-            "classes": list(CLASSES), "modalities": list(modalities), "context": context, "fusion": len(modalities) > 1,
-        },
-    )  # fmt: skip
+    description = {
+        "task": "emotion", "synthetic": True, "provenance": {"recipe": "untrained"}, "classes": list(CLASSES),
+        "modalities": list(modalities), "context": context, "fusion": len(modalities) > 1,
+    }  # fmt: skip
+    write_dialogue(description, folder)
     return folder
 
 

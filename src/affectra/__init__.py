@@ -16,14 +16,15 @@ __all__ = ["Model", "compare", "load", "read_corpus", "run"]
 if TYPE_CHECKING:
     from affectra.corpora import read_corpus
     from affectra.evaluation.compare import compare
-    from affectra.predict.model import Model, load
+    from affectra.predict.loading import load
+    from affectra.predict.model import Model
     from affectra.runs.run import run
 
 # Imported on first use: each takes time, and lower rooms must not see a higher one.
 _PLACES = {
     "Model": "predict.model",
     "compare": "evaluation.compare",
-    "load": "predict.model",
+    "load": "predict.loading",
     "read_corpus": "corpora",
     "run": "runs.run",
 }

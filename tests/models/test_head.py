@@ -42,9 +42,9 @@ def test_a_training_with_dropout_that_was_killed_resumes_to_the_same_bytes(
         patch.setattr(ResumeState, "on_train_epoch_end", die_after_two)
         with pytest.raises(MemoryError):
             train_head(job_in(tmp_path / "killed"))
-    assert not (tmp_path / "killed" / "network.json").exists()
+    assert not (tmp_path / "killed" / "model.json").exists()
     train_head(job_in(tmp_path / "killed"))
-    for name in ("model.safetensors", "network.json", "history.csv"):
+    for name in ("model.safetensors", "model.json", "history.csv"):
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
 
 

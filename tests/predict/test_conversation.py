@@ -18,6 +18,7 @@ from affectra.cli import main
 from affectra.corpora.manifest import read_manifest, write_manifest
 from affectra.corpora.synthetic import render
 from affectra.errors import AudioError, CheckpointError, ConfigError, CorpusError
+from affectra.models.dialogue.dialogue_folds import DialogueNetworks
 from affectra.predict import conversation
 from affectra.predict.conversation import Conversation, DialogueModel, Turn, Words
 from affectra.runs.plan import plan_run
@@ -533,13 +534,18 @@ def test_models_of_conversations_and_of_utterances_are_not_mistaken_for_each_oth
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [("{", "damaged"), ('{"format": 2}', "another version"), ('{"format": 1}', "damaged, KeyError")],
+    [
+        ("{", "damaged or not a model"),
+        ('{"format": 99}', "another version"),
+        ('{"format": 2, "kind": "dialogue"}', "damaged, KeyError"),
+        ('{"format": 2, "kind": "pictures"}', "a model of the kind pictures, expected dialogue"),
+    ],
 )
 def test_a_damaged_fold_is_named(content: str, words: str, tmp_path: Path) -> None:
     untrained(tmp_path, "audio")
-    (tmp_path / "dialogue.json").write_text(content)
-    with pytest.raises(CheckpointError, match=f"dialogue.json: .*{words}"):
-        conversation.load(tmp_path)
+    (tmp_path / "model.json").write_text(content)
+    with pytest.raises(CheckpointError, match=f"model.json: .*{words}"):
+        DialogueNetworks(tmp_path)
 
 
 def test_folds_of_different_models_are_no_model(both: Path, tmp_path: Path) -> None:

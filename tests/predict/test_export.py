@@ -384,13 +384,13 @@ def test_a_front_end_without_a_form_in_numpy_is_named_and_nothing_is_left(tmp_pa
 def test_a_model_of_conversations_is_not_exported_and_is_told_what_to_do(tmp_path: Path) -> None:
     fold = tmp_path / "run" / "seed-0" / "fold-0"
     save_checkpoint(untrained(), fold / "audio")  # a stage is a recogniser, as the fold is none
-    write_json(fold / "dialogue.json", {})
+    write_json(fold / "model.json", {"format": 2, "kind": "dialogue"})
     for source in (tmp_path / "run", fold):
         with pytest.raises(CheckpointError) as caught:
             export(source, tmp_path / "out")
         assert str(caught.value) == (
             f"{source}: a model of conversations, which is not exported; give the run itself to `affectra predict "
-            "--dialogue` or, in Python, affectra.predict.conversation.load"
+            "--dialogue` or, in Python, affectra.load"
         )
     assert not (tmp_path / "out").exists()
 

@@ -74,11 +74,12 @@ def predict(
     refuse({"--channel": channel}, "needs --dialogue")
 
     from affectra.audio import AUDIO_SUFFIXES
+    from affectra.features.description import kinds_at
     from affectra.files import sha256_json
     from affectra.predict.calibration import to_json
-    from affectra.predict.model import as_row, folder_of, folders_over_time
+    from affectra.predict.model import as_row, folder_of
 
-    if folders_over_time(folder_of(model)):
+    if "time" in kinds_at(folder_of(model)):
         given = {"--classes": classes, "--no-abstain": not abstain, "--enrol": enrol}
         refuse(given, f"does not go with a model over time, as {model} is")
         return _predict_traces(audio, model, asr, timeline, format_, out, plot)

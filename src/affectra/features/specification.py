@@ -1,6 +1,6 @@
 """The specification that rebuilds a recogniser apart from its weights, and its segmentation; free of torch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -9,15 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from affectra import __version__
 from affectra.errors import CheckpointError, ConfigError
+from affectra.features.description import FILE, WEIGHTS, read_description, write_description
 from affectra.features.segments import segment_starts
-from affectra.files import read_json, write_json
 from affectra.recipes.recipe import SegmentPlan
 
-FORMAT = 1
-FILE = "model.json"
-OVER_TIME = "continuous.json"  # of a network over time, in place of `FILE`
 # What numbers and shapes that no recipe makes can lead to when a module is built from them.
 DAMAGE = (ValueError, KeyError, TypeError, AttributeError, RuntimeError, OverflowError, MemoryError, RecursionError)
 
@@ -134,25 +130,20 @@ def segment_grid(
     return SegmentGrid(plan["frames"], segment_frames, train, test)
 
 
-def write_specification(specification: Specification, folder: Path) -> None:
-    """Write model.json, atomically."""
-    write_json(folder / FILE, {"format": FORMAT, "affectra": __version__, **asdict(specification)})
+def write_specification(specification: Specification, folder: Path, files: Iterable[str] = ()) -> None:
+    """Write model.json, atomically; `files` as of `write_description`."""
+    write_description("utterance", asdict(specification), folder, files)
 
 
-def read_specification(folder: Path) -> Specification:
-    """Read model.json.
+def read_specification(folder: Path, used: Iterable[str] | None = (WEIGHTS,)) -> Specification:
+    """Read model.json; `used` as of `read_description`.
 
     Raises:
         CheckpointError: it is missing, damaged, or written by another version.
     """
     path = folder / FILE
-    if not path.is_file():
-        raise CheckpointError(f"{folder}: no {FILE} here; expected a fold of a run directory or an exported model")
+    content = read_description("utterance", folder, used)
     try:
-        content = read_json(path)
-        if content.pop("format") != FORMAT:
-            raise CheckpointError(f"{path}: written by another version of Affectra ({content['affectra']})")
-        del content["affectra"]
         content["classes"], content["auxiliary"] = tuple(content["classes"]), tuple(content.get("auxiliary", ()))
         if content.get("loudness") is not None:
             content["loudness"] = float(content["loudness"])

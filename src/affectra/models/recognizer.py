@@ -1,7 +1,6 @@
 """A recogniser: front end, normalisation and network as one module, and the checkpoint that rebuilds it."""
 
 import inspect
-from collections.abc import Iterator
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -14,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from affectra.errors import CheckpointError, ConfigError
+from affectra.features.description import WEIGHTS
 from affectra.features.front_ends import FRONT_ENDS
 from affectra.features.normalization import GROUPED, Normalization, Statistics
 from affectra.features.specification import (
@@ -184,15 +184,15 @@ def _check_auxiliary(specification: Specification) -> None:
 
 def save_checkpoint(recognizer: Recognizer, folder: Path) -> None:
     """Write model.safetensors and model.json (last, so that a folder with it is whole)."""
-    specification = recognizer.specification
+    specification, assets = recognizer.specification, {}
     if hasattr(recognizer.front_end, "write_assets"):  # what it was built from elsewhere comes along
         front_end = specification.front_end
         assets = recognizer.front_end.write_assets(folder)
         specification = replace(specification, front_end={**front_end, "assets": assets}) if assets else specification
     tensors = {name: tensor.contiguous().cpu() for name, tensor in recognizer.state_dict().items()}
-    with atomic_path(folder / "model.safetensors") as temporary:
+    with atomic_path(folder / WEIGHTS) as temporary:
         save_file(tensors, temporary)
-    write_specification(specification, folder)
+    write_specification(specification, folder, [WEIGHTS, *assets.values()])
 
 
 def load_checkpoint(folder: str | Path) -> Recognizer:
@@ -211,12 +211,12 @@ def load_networks(folder: str | Path) -> list[Recognizer]:
         CheckpointError: a file is missing or damaged, or does not fit the other.
     """
     folder = Path(folder)
-    specification = _with_assets(read_specification(folder), folder)
-    if not (folder / "model.safetensors").is_file():
+    specification = _with_assets(read_specification(folder, None), folder)
+    if not (folder / WEIGHTS).is_file():
         raise CheckpointError(f"{folder}: no model.safetensors here; expected a fold of a run directory")
     n_networks = specification.provenance.get("n_networks", 1)
     try:
-        weights = load_file(folder / "model.safetensors")
+        weights = load_file(folder / WEIGHTS)
         parts = [weights] if n_networks == 1 else _parts(weights, n_networks)
     except (SafetensorError, ValueError, TypeError) as error:
         first = str(error).splitlines()[0]
@@ -257,11 +257,3 @@ def _rebuild(specification: Specification, weights: dict[str, Tensor], folder: P
         first = str(error).splitlines()[0]
         raise CheckpointError(f"{folder}/model.safetensors: damaged or not of this model.json: {first}") from error
     return recognizer.eval()
-
-
-def checkpoint_folders(path: Path) -> Iterator[Path]:
-    """Folders with a whole checkpoint at or below a model folder, fold or run directory, in order."""
-    if (path / "model.json").is_file():
-        yield path
-        return
-    yield from sorted(found.parent for found in path.glob("seed-*/fold-*/model.json"))

@@ -17,12 +17,12 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from affectra.errors import CheckpointError, ConfigError, require_extra
+from affectra.features.description import FILE, WEIGHTS, folders_of, kinds_at
 from affectra.features.frames.registry import numpy_front_end
 from affectra.features.front_ends import FRONT_ENDS
-from affectra.features.specification import FILE, Specification, write_specification
+from affectra.features.specification import Specification, write_specification
 from affectra.files import write_json
-from affectra.models.dialogue.dialogue_folds import dialogue_folders
-from affectra.models.recognizer import Recognizer, checkpoint_folders, load_networks
+from affectra.models.recognizer import Recognizer, load_networks
 from affectra.predict.calibration import FILE as CALIBRATION
 from affectra.predict.calibration import read_calibration, to_json
 from affectra.predict.calibration.model_calibration import calibrate
@@ -31,7 +31,6 @@ from affectra.predict.onnx import AUXILIARY, EMBEDDING, FRAMES, GRAPH, LENGTHS, 
 from affectra.predict.torch_folds import TorchRecognizer
 
 CARD = "MODEL_CARD.md"
-WEIGHTS = "model.safetensors"
 TOLERANCE = 1e-4  # between the graph's probabilities and torch's
 PURPOSE = "exporting a model"
 
@@ -65,21 +64,29 @@ def export(
         raise ConfigError(f"{out}: there is something already; give a new folder with --out")
     if calibrate_on and _run_of(source) != source:  # distances are in the space of the run's first network
         raise ConfigError(f"{source}: one fold cannot be calibrated on several runs; give its run, {_run_of(source)}")
-    recognizers = [network for folder in checkpoint_folders(source) for network in load_networks(folder)]
+    recognizers = [network for folder in folders_of("utterance", source) for network in load_networks(folder)]
     if not recognizers:
-        if any(dialogue_folders(source)):
+        kinds = kinds_at(source)
+        if "dialogue" in kinds:
             raise CheckpointError(
                 f"{source}: a model of conversations, which is not exported; give the run itself to `affectra predict "
-                "--dialogue` or, in Python, affectra.predict.conversation.load"
+                "--dialogue` or, in Python, affectra.load"
+            )
+        if "time" in kinds:
+            raise CheckpointError(
+                f"{source}: a model over time, which is not exported; give the run itself to `affectra predict` or, in "
+                "Python, affectra.load"
             )
         raise CheckpointError(f"{source}: no finished fold here; expected seed-*/fold-*/{FILE} or {FILE}")
     specification = _specification(recognizers, source, licence)
     with _folder(out) as folder:
-        _write(recognizers, specification, source, folder)
+        _write(recognizers, source, folder)
         card = model_card(specification, out.name, _run_of(source))
         if calibrate_on:
             card += "\n" + calibrate(specification.classes, [_run_of(source), *calibrate_on], folder)
         (folder / CARD).write_text(card, encoding="utf-8")
+        parts = [name for name in (GRAPH, WEIGHTS, CALIBRATION) if (folder / name).is_file()]
+        write_specification(specification, folder, parts)
         check_parity(recognizers, folder)
     return out
 
@@ -95,10 +102,9 @@ def _folder(out: Path) -> Iterator[Path]:
         folder.replace(out)
 
 
-def _write(recognizers: Sequence[Recognizer], specification: Specification, source: Path, folder: Path) -> None:
-    """All but the card."""
+def _write(recognizers: Sequence[Recognizer], source: Path, folder: Path) -> None:
+    """Graph, weights and calibration."""
     write_graph(recognizers, folder / GRAPH)
-    write_specification(specification, folder)
     tensors = {
         (name if len(recognizers) == 1 else f"{k}.{name}"): tensor.contiguous()
         for k, recognizer in enumerate(recognizers)
@@ -109,7 +115,7 @@ def _write(recognizers: Sequence[Recognizer], specification: Specification, sour
     calibration = read_calibration(run)
     if calibration is None:
         return
-    if source.resolve() in (run.resolve(), next(checkpoint_folders(run)).resolve()):
+    if source.resolve() in (run.resolve(), folders_of("utterance", run)[0].resolve()):
         copyfile(run / CALIBRATION, folder / CALIBRATION)
     else:  # distances are in the space of the first fold's network
         write_json(folder / CALIBRATION, to_json(replace(calibration, space=None)))

@@ -10,11 +10,12 @@ import numpy.typing as npt
 
 from affectra.audio import blocks, quality_flags, to_mono
 from affectra.errors import AudioError, CheckpointError, ConfigError
+from affectra.features.description import folders_of
 from affectra.features.words.word_spaces import WordSpace, load_word_space
 from affectra.files import read_json
 from affectra.models.frame.frame_network import FrameNetwork, NetworkPlan, load_network
 from affectra.predict.frame_stream import Piece, Source, hear
-from affectra.predict.model import folder_of, folders_over_time
+from affectra.predict.model import folder_of
 from affectra.predict.windows import SHORTEST_S
 from affectra.tasks.traces.postprocessing import PostProcessing
 from affectra.text.asr.words import Recognizer
@@ -199,7 +200,7 @@ def load(name_or_dir: str | Path) -> TraceModel:
         CheckpointError: no such model, a damaged one, or one that recognises recordings as wholes.
     """
     path = folder_of(name_or_dir)
-    folders = folders_over_time(path)
+    folders = folders_of("time", path)
     if not folders:
         raise CheckpointError(f"{name_or_dir}: no finished fold over time here; `affectra.load` loads other models")
     return TraceModel([load_fold(folder) for folder in folders], path.name)

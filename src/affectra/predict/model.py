@@ -13,8 +13,9 @@ import numpy.typing as npt
 from affectra.audio import blocks, probe, quality_flags, to_mono
 from affectra.audio.speech_track import SpeechTrack, TracksSpeech
 from affectra.errors import AudioError, CheckpointError, ConfigError
+from affectra.features.description import FILE, WEIGHTS, folders_of, kinds_at
 from affectra.features.frames.spectral import Array
-from affectra.features.specification import FILE, OVER_TIME, UtteranceOutput
+from affectra.features.specification import UtteranceOutput
 from affectra.predict.calibration.files import read_calibration
 from affectra.predict.calibration.scaling import Calibration
 from affectra.predict.enrolment import Enrolment, enrol
@@ -356,31 +357,25 @@ def folder_of(name_or_dir: str | Path) -> Path:
     raise CheckpointError(message)
 
 
-def folders_over_time(path: Path) -> list[Path]:
-    """Folders with a network over time, at or below a fold or run directory, in order."""
-    if (path / OVER_TIME).is_file():
-        return [path]
-    return sorted(found.parent for found in path.glob(f"seed-*/fold-*/{OVER_TIME}"))
-
-
 def _recognizer(path: Path) -> Recognizes:
-    has_weights = (path / "model.safetensors").is_file()
+    has_weights = (path / WEIGHTS).is_file()
     if (path / GRAPH).is_file() and (find_spec("onnxruntime") is not None or not has_weights):
         return OnnxRecognizer(path)
-    from affectra.models.dialogue.dialogue_folds import dialogue_folders  # torch takes seconds to import
-    from affectra.models.recognizer import checkpoint_folders, load_networks
+    from affectra.models.recognizer import load_networks  # torch takes seconds to import
     from affectra.predict.torch_folds import TorchRecognizer
 
-    recognizers = [network for folder in checkpoint_folders(path) for network in load_networks(folder)]
+    recognizers = [network for folder in folders_of("utterance", path) for network in load_networks(folder)]
     if not recognizers:
-        if any(dialogue_folders(path)):
+        kinds = kinds_at(path)
+        if "dialogue" in kinds:
             raise CheckpointError(
-                f"{path}: a model of conversations, which hears no recording by itself; give the turns to `affectra "
-                "predict --dialogue`, or choose a model of utterances"
+                f"{path}: a model of conversations, which recognises no recording by itself; give the turns to "
+                "`affectra predict --dialogue`, or choose a model of utterances"
             )
-        if folders_over_time(path):
+        if "time" in kinds:
             raise CheckpointError(
-                f"{path}: a model over time; `affectra predict` takes it, in Python affectra.predict.frame_model"
+                f"{path}: a model over time, which gives no classes; `affectra predict` takes it, in Python "
+                "`affectra.load`"
             )
         raise CheckpointError(f"{path}: no finished fold here; expected seed-*/fold-*/{FILE} or {FILE}")
     if getattr(recognizers[0].front_end, "modality", "audio") != "audio":

@@ -13,6 +13,7 @@ from affectra.errors import CheckpointError, ConfigError, require_extra
 from affectra.features.frames.registry import numpy_front_end
 from affectra.features.frames.spectral import Array, standardized
 from affectra.features.specification import DAMAGE, UtteranceOutput, read_specification, segment_grid, stack_segments
+from affectra.predict.calibration.files import FILE as CALIBRATION
 
 GRAPH = "model.onnx"
 FRAMES, LENGTHS = "frames", "n_frames"  # what the graph takes; the second one if it hears all segments together
@@ -38,7 +39,7 @@ class OnnxRecognizer:
 
     def __init__(self, folder: Path) -> None:
         require_extra("onnxruntime", "onnx", f"{folder / GRAPH}")
-        self.specification = read_specification(folder)
+        self.specification = read_specification(folder, (GRAPH, CALIBRATION))
         try:
             front_end, plan = self.specification.front_end, self.specification.segments
             self._front_end = numpy_front_end(front_end["name"], front_end["options"])

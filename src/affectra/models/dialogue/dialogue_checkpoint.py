@@ -11,13 +11,12 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from affectra.errors import CheckpointError, ConfigError
-from affectra.files import atomic_path, read_json, write_json
+from affectra.features.description import WEIGHTS, read_description, write_description
+from affectra.files import atomic_path
 from affectra.models.dialogue.dialogue import DIALOGUE_MODELS
 from affectra.models.dialogue.turns import Dialogue, Vectors, batch_of
 from affectra.recipes.recipe import Head
 
-FORMAT = 1
-FILE = "network.json"
 BATCH = 32  # dialogues, where nothing is learnt
 
 
@@ -31,34 +30,32 @@ def build_head(head: Head, sizes: Sequence[int], n_classes: int) -> nn.Module:
 
 
 def save_head(network: nn.Module, head: Head, sizes: Sequence[int], classes: Sequence[str], folder: Path) -> None:
-    """Write model.safetensors and network.json (last, so that a folder with it is whole)."""
-    with atomic_path(folder / "model.safetensors") as temporary:
+    """Write model.safetensors and model.json (last, so that a folder with it is whole)."""
+    with atomic_path(folder / WEIGHTS) as temporary:
         save_file({name: tensor.contiguous().cpu() for name, tensor in network.state_dict().items()}, temporary)
     described = {"model": head.model.model_dump(), "n_features": list(sizes), "classes": list(classes)}
-    write_json(folder / FILE, {"format": FORMAT, **described})
+    write_description("turns", described, folder, [WEIGHTS])
 
 
-def load_head(folder: Path) -> nn.Module:
-    """Rebuild a network over dialogues, in evaluation mode.
+def load_head(folder: Path) -> tuple[nn.Module, list[int]]:
+    """Rebuild a network over dialogues, in evaluation mode; and the features a turn of each of its modalities has.
 
     Raises:
         CheckpointError: a file is missing or damaged, or does not fit the other.
     """
+    content = read_description("turns", folder)
     try:
-        content = read_json(folder / FILE)
-        if content["format"] != FORMAT:
-            raise CheckpointError(f"{folder / FILE}: written by another version of Affectra")
         name, options = content["model"]["name"], content["model"]["options"]
         sizes = content["n_features"]
         fusion = getattr(DIALOGUE_MODELS[name], "is_fusion", False)
         network: nn.Module = DIALOGUE_MODELS.build(
             name, options, n_features=sizes if fusion else sizes[0], n_classes=len(content["classes"])
         )
-        network.load_state_dict(load_file(folder / "model.safetensors"))
+        network.load_state_dict(load_file(folder / WEIGHTS))
     except (OSError, ValueError, KeyError, TypeError, SafetensorError, RuntimeError, ConfigError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise CheckpointError(f"{folder}: damaged or not a network over dialogues: {reason}") from error
-    return network.eval()
+    return network.eval(), list(sizes)
 
 
 @torch.inference_mode()

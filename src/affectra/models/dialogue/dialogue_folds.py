@@ -1,6 +1,6 @@
 """The networks of a fold over dialogues, rebuilt from its folder: recognisers of turns, their context, the fusion."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -11,15 +11,12 @@ from torch import nn
 
 from affectra.errors import CheckpointError
 from affectra.features.cache import HALF, storage_of
+from affectra.features.description import FILE, description_path, read_description, write_description
 from affectra.features.specification import UtteranceOutput
-from affectra.files import read_json
-from affectra.models.dialogue.dialogue_checkpoint import FILE as HEAD_FILE
 from affectra.models.dialogue.dialogue_checkpoint import apply_head, load_head
 from affectra.models.dialogue.turns import Dialogue
 from affectra.models.recognizer import Recognizer, load_checkpoint
 
-FORMAT = 1
-FILE = "dialogue.json"
 FUSION = "fusion"
 MODALITIES = ("audio", "text")
 T = TypeVar("T")  # what a stage says of turns
@@ -86,7 +83,7 @@ class DialogueNetworks:
     """All networks of one fold.
 
     Args:
-        folder: of a fold, with dialogue.json.
+        folder: of a fold.
 
     Attributes:
         classes: in the order of the scores.
@@ -100,7 +97,7 @@ class DialogueNetworks:
     """
 
     def __init__(self, folder: Path) -> None:
-        content = _read(folder / FILE)
+        content = _read(folder)
         self.classes: tuple[str, ...] = tuple(content["classes"])
         self.synthetic: bool = content["synthetic"]
         self.provenance: Mapping[str, Any] = content["provenance"]
@@ -108,11 +105,11 @@ class DialogueNetworks:
         self.recognizers: dict[str, Recognizer] = {name: load_checkpoint(folder / name) for name in names}
         for name, recognizer in self.recognizers.items():
             if recognizer.specification.classes != self.classes:
-                raise CheckpointError(f"{folder / name}: has other classes than {FILE}; copy the fold again, whole")
+                raise CheckpointError(f"{folder / name}: has other classes than its fold; copy the fold again, whole")
         self._has_context: bool = content["context"]
         self._has_fusion: bool = content["fusion"]
-        heads = [f"{name}-context" for name in names if self._has_context] + [FUSION] * self._has_fusion
-        self._heads = {name: _load(folder / name) for name in heads}
+        heads = _stages(content)[len(names) :]
+        self._heads = {name: _Head(*load_head(folder / name)) for name in heads}
         is_causal = all(getattr(head.network, "causal", False) for head in self._heads.values())
         self.is_causal = is_causal or not self._has_context
 
@@ -148,24 +145,32 @@ class DialogueNetworks:
         )
 
 
-def dialogue_folders(path: Path) -> Iterator[Path]:
-    """Folders with the whole networks of a fold over dialogues, at or below a fold or run directory, in order."""
-    if (path / FILE).is_file():
-        yield path
-        return
-    yield from sorted(found.parent for found in path.glob(f"seed-*/fold-*/{FILE}"))
+def write_dialogue(description: Mapping[str, Any], folder: Path) -> None:
+    """Write the model.json of a fold, when all its networks are there.
+
+    Args:
+        description: task, classes, modalities, context, fusion, synthetic and provenance.
+        folder: of the fold.
+    """
+    stages = _stages(description)
+    write_description("dialogue", description, folder, [f"{stage}/{FILE}" for stage in stages])
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _stages(description: Mapping[str, Any]) -> list[str]:
+    """The folders of a fold's networks."""
+    names: list[str] = list(description["modalities"])
+    heads = [f"{name}-context" for name in names if description["context"]] + [FUSION] * description["fusion"]
+    return [*names, *heads]
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    content, path = read_description("dialogue", folder, None), description_path("dialogue", folder)
     try:
-        content: dict[str, Any] = read_json(path)
-        if content["format"] != FORMAT:
-            raise CheckpointError(f"{path}: written by another version of Affectra")
         needed = {"classes": list, "modalities": list, "context": bool, "fusion": bool, "synthetic": bool}
         for name, kind in {**needed, "provenance": dict}.items():
             if not isinstance(content[name], kind):
                 raise CheckpointError(f"{path}: damaged, {name} is {content[name]!r}; copy the fold again")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path}: damaged, {type(error).__name__} {error}; copy the fold again") from error
     unknown = [name for name in content["modalities"] if name not in MODALITIES]
     if unknown or not content["modalities"] or (len(content["modalities"]) > 1 and not content["fusion"]):
@@ -174,7 +179,3 @@ def _read(path: Path) -> dict[str, Any]:
             "copy the fold again"
         )
     return content
-
-
-def _load(folder: Path) -> _Head:
-    return _Head(load_head(folder), read_json(folder / HEAD_FILE)["n_features"])

@@ -13,16 +13,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from affectra.errors import CheckpointError, ConfigError
+from affectra.features.description import WEIGHTS, read_description, write_description
 from affectra.features.label_frames import LabelFrames
 from affectra.features.normalization import Normalization
-from affectra.features.specification import OVER_TIME
-from affectra.files import atomic_path, read_json, write_json
+from affectra.files import atomic_path
 from affectra.models.frame.recurrence import State
 from affectra.models.frame.registry import CONTINUOUS_MODELS, ContinuousOutput
 from affectra.models.frame.semantic_paralinguistic import SemanticParalinguistic
 
-FORMAT = 1
-FILE = OVER_TIME
 BLOCK = 3000  # frames predicted at once, 5 min at 10 Hz; bounds the memory of a long recording
 Array = npt.NDArray[np.float32]
 Read = Callable[[int, int], tuple[Array | None, Array | None]]
@@ -150,10 +148,10 @@ class FrameNetwork(nn.Module):
 
 
 def save_network(network: FrameNetwork, plan: NetworkPlan, folder: Path) -> None:
-    """Write model.safetensors and continuous.json (last, so that a folder with it is whole)."""
-    with atomic_path(folder / "model.safetensors") as temporary:
+    """Write model.safetensors and model.json (last, so that a folder with it is whole)."""
+    with atomic_path(folder / WEIGHTS) as temporary:
         save_file({name: tensor.contiguous().cpu() for name, tensor in network.state_dict().items()}, temporary)
-    write_json(folder / FILE, {"format": FORMAT, **asdict(plan)})
+    write_description("time", asdict(plan), folder, [WEIGHTS])
 
 
 def load_network(folder: Path) -> tuple[FrameNetwork, NetworkPlan]:
@@ -162,13 +160,11 @@ def load_network(folder: Path) -> tuple[FrameNetwork, NetworkPlan]:
     Raises:
         CheckpointError: a file is missing or damaged, or does not fit the other.
     """
+    content = read_description("time", folder)
     try:
-        content = read_json(folder / FILE)
-        if content.pop("format") != FORMAT:
-            raise CheckpointError(f"{folder / FILE}: written by another version of Affectra")
         plan = NetworkPlan(**{**content, "dimensions": tuple(content["dimensions"])})
         network = FrameNetwork(plan)
-        network.load_state_dict(load_file(folder / "model.safetensors"))
+        network.load_state_dict(load_file(folder / WEIGHTS))
     except (OSError, ValueError, KeyError, TypeError, SafetensorError, RuntimeError, ConfigError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise CheckpointError(f"{folder}: damaged or not a network over time: {reason}") from error

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from affectra.errors import AudioError, CheckpointError, ConfigError
+from affectra.features.description import folders_of, kinds_at
 from affectra.features.specification import UtteranceOutput
-from affectra.models.dialogue.dialogue_folds import DialogueNetworks, TurnAnswer, dialogue_folders
+from affectra.models.dialogue.dialogue_folds import DialogueNetworks, TurnAnswer
 from affectra.models.dialogue.turns import Dialogue
-from affectra.models.recognizer import checkpoint_folders
 from affectra.predict.calibration.files import read_calibration
 from affectra.predict.calibration.scaling import Calibration
 from affectra.predict.conversation.hearing import HeardTurn, hear, unheard
@@ -216,9 +216,9 @@ def load(name_or_dir: str | Path) -> DialogueModel:
         CheckpointError: no such model, a damaged one, or one that recognises utterances one by one.
     """
     path = folder_of(name_or_dir)
-    folds = [DialogueNetworks(folder) for folder in dialogue_folders(path)]
+    folds = [DialogueNetworks(folder) for folder in folders_of("dialogue", path)]
     if not folds:
-        if any(checkpoint_folders(path)):
+        if "utterance" in kinds_at(path):
             raise CheckpointError(
                 f"{name_or_dir}: recognises recordings one by one, not conversations; leave --dialogue out, or give "
                 "a run of a recipe over dialogues, e.g. dutta2022-cpu, with --model"

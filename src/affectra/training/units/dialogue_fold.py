@@ -16,7 +16,7 @@ from affectra.errors import AffectraError
 from affectra.features.specification import Specification
 from affectra.files import atomic_path, read_json, write_json
 from affectra.models.dialogue.dialogue_checkpoint import apply_head, load_head
-from affectra.models.dialogue.dialogue_folds import FILE, FORMAT, FUSION, through_stages
+from affectra.models.dialogue.dialogue_folds import FUSION, through_stages, write_dialogue
 from affectra.models.dialogue.turns import Dialogue, Vectors
 from affectra.models.recognizer import Recognizer, load_checkpoint
 from affectra.recipes.recipe import Head, Modality
@@ -56,7 +56,7 @@ class DialogueFoldJob:
         seed: the run's seed.
         fold: number of the fold.
         classes: in the order of the scores.
-        facts: what dialogue.json says besides: task, synthetic, provenance.
+        facts: what else model.json says: task, synthetic, provenance.
         modalities: each with its turns.
         context: a network over the turns of one modality, or None.
         fusion: a network over all modalities, or None.
@@ -100,7 +100,7 @@ class DialogueFoldJob:
         """Train the stages one after the other and predict the test part, going on from where it stopped.
 
         Writes split.json, <modality>/ (a recogniser's checkpoint and the embeddings of the turns), <modality>-context/,
-        fusion/, dialogue.json, embeddings.safetensors and, last, predictions.csv.
+        fusion/, model.json, embeddings.safetensors and, last, predictions.csv.
         """
         if self.is_done:
             return
@@ -115,14 +115,11 @@ class DialogueFoldJob:
             head=self._head,
             having=_Found.having,
         )
-        write_json(
-            self.folder / FILE,
-            {
-                "format": FORMAT, **self.facts, "classes": list(self.classes),
-                "modalities": [modality.name for modality in self.modalities],
-                "context": self.context is not None, "fusion": self.fusion is not None,
-            },
-        )  # fmt: skip
+        description = {
+            **self.facts, "classes": list(self.classes), "modalities": list(jobs),
+            "context": self.context is not None, "fusion": self.fusion is not None,
+        }  # fmt: skip
+        write_dialogue(description, self.folder)
         self._write_predictions(last)
         for state in list(self.folder.glob("**/resume")):
             shutil.rmtree(state)
@@ -167,7 +164,7 @@ class DialogueFoldJob:
                 HeardPart(self.train, train, self.train_targets), HeardPart(self.dev, dev, self.dev_targets),
             )
         )  # fmt: skip
-        network = load_head(self.folder / name)
+        network, _ = load_head(self.folder / name)
         parts = ((self.train, train), (self.dev, dev), (self.test, tested))
         return _Found(*(_Turns(*apply_head(network, dialogues, vectors, sizes)) for dialogues, vectors in parts))
 

@@ -74,7 +74,7 @@ class FrameFoldJob:
     def run(self) -> None:
         """Train and predict the test part, going on from where it stopped.
 
-        Writes split.json, the words' vectors, history.csv, model.safetensors + continuous.json, traces.json,
+        Writes split.json, the words' vectors, history.csv, model.safetensors + model.json, traces.json,
         embeddings.safetensors (the mean over an utterance's frames), attention.safetensors (of a model that weighs the
         two streams, frame by frame) and, last, predictions.csv.
         """

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from affectra.models.frame.frame_network import BLOCK, FILE, FrameNetwork, NetworkPlan, save_network
+from affectra.features.description import kind_of
+from affectra.models.frame.frame_network import BLOCK, FrameNetwork, NetworkPlan, save_network
 from affectra.recipes.recipe import TrainingPlan
 from affectra.training.data import EpochBatches
 from affectra.training.module import Training
@@ -31,7 +32,7 @@ def train_network(
 ) -> None:
     """Train unless the checkpoint is there, going on from the resume state where there is one.
 
-    Writes history.csv, and model.safetensors + continuous.json.
+    Writes history.csv, and model.safetensors + model.json.
 
     Args:
         plan: the network.
@@ -42,7 +43,7 @@ def train_network(
         dev: what is watched; may be empty.
         sequence_frames: of a training example.
     """
-    if (folder / FILE).is_file():
+    if kind_of(folder) == "time":
         return
     torch.manual_seed(derive_seed(*place, "frames", "weights"))
     network = FrameNetwork(plan)

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from affectra.models.dialogue.dialogue_checkpoint import BATCH, FILE, build_head, save_head
+from affectra.features.description import kind_of
+from affectra.models.dialogue.dialogue_checkpoint import BATCH, build_head, save_head
 from affectra.models.dialogue.turns import Dialogue, Vectors
 from affectra.recipes.recipe import Head
 from affectra.training.module import Training
@@ -65,9 +66,9 @@ class HeadJob:
 def train_head(job: HeadJob) -> None:
     """Train unless the checkpoint is there, going on from the resume state where there is one.
 
-    Writes history.csv, and model.safetensors + network.json.
+    Writes history.csv, and model.safetensors + model.json.
     """
-    if (job.folder / FILE).is_file():
+    if kind_of(job.folder) == "turns":
         return
     torch.manual_seed(derive_seed(job.seed, job.fold, job.name, "weights"))
     network = build_head(job.head, job.sizes, len(job.classes))
