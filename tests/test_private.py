@@ -145,3 +145,23 @@ def test_the_trace_sees_a_lookup_where_there_is_one(home: Path) -> None:
     look_up = "import socket\ntry: socket.getaddrinfo('affectra.invalid', 80)\nexcept OSError: pass"
     run([*traced(trace), sys.executable, "-c", look_up], home)
     assert calls(trace)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have other customs")
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, "home/.cache/affectra"),
+        ({"XDG_CACHE_HOME": "caches"}, "caches/affectra"),
+        ({"XDG_CACHE_HOME": "caches", "AFFECTRA_CACHE": "own"}, "own"),
+    ],
+)
+def test_the_cache_is_where_the_user_keeps_caches(
+    given: dict[str, str], expected: str, home: Path, tmp_path: Path
+) -> None:
+    variables = {name: str(tmp_path / folder) for name, folder in given.items()}
+    code = "from affectra.files import cache_dir; print(cache_dir())"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**environment(home), **variables}, capture_output=True, text=True, check=True
+    )
+    assert Path(done.stdout.strip()) == tmp_path / expected

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import platformdirs
+
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
@@ -60,6 +62,9 @@ def sha256_json(value: Any) -> str:
 
 
 def cache_dir() -> Path:
-    """Where features and the embedded corpus are kept: `$AFFECTRA_CACHE`, else `~/.cache/affectra`."""
+    """Where features and the embedded corpus are kept: `$AFFECTRA_CACHE`, else affectra in the user's cache folder.
+
+    That is `$XDG_CACHE_HOME` or `~/.cache` on Linux, and what is customary on other systems.
+    """
     configured = os.environ.get("AFFECTRA_CACHE")
-    return Path(configured) if configured else Path.home() / ".cache" / "affectra"
+    return Path(configured) if configured else platformdirs.user_cache_path("affectra", appauthor=False)

@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 from safetensors.numpy import load_file, save_file
 from sklearn import metrics as sklearn_metrics
-from sklearn.covariance import ledoit_wolf
 
 from affectra.errors import CheckpointError
 from affectra.evaluation.reliability import (
@@ -224,16 +223,6 @@ def test_nesting_needs_two_groups() -> None:
 
 
 # Distance
-
-
-def test_the_covariance_is_shrunk_as_ledoit_and_wolf_say() -> None:
-    rng = np.random.default_rng(0)
-    for n, d in ((40, 30), (500, 8)):
-        rows = rng.standard_normal((n, d)) @ rng.standard_normal((d, d))
-        rows -= rows.mean(0)
-        expected, share = ledoit_wolf(rows, assume_centered=True)
-        assert 0 < share < 1
-        np.testing.assert_allclose(shrunk_covariance(rows), expected, rtol=1e-4, atol=1e-4 * np.trace(expected) / d)
 
 
 def test_the_distance_is_mahalanobis_to_the_nearest_class() -> None:

@@ -132,22 +132,22 @@ def fit_bias(probabilities: npt.ArrayLike, level: npt.ArrayLike, shrinkage: floa
     logs = np.log(np.maximum(np.asarray(probabilities, dtype=np.float64), SMALLEST))
     target = np.asarray(level, dtype=np.float64) / np.sum(level)
     n_clips, n_classes = logs.shape
-    bias = np.zeros(n_classes)
 
-    def loss(b: Array) -> float:
-        return float(-(target @ np.log(_shifted(logs, b)).T).sum() + shrinkage / 2 * b @ b)
+    def loss(b: Array) -> tuple[float, Array]:
+        shifted = _shifted(logs, b)
+        value = -(target @ np.log(shifted).T).sum() + shrinkage / 2 * b @ b
+        return float(value), shifted.sum(0) - n_clips * target + shrinkage * b
 
-    for _ in range(100):  # Newton's steps, halved where they overshoot
-        shifted = _shifted(logs, bias)
-        gradient = shifted.sum(0) - n_clips * target + shrinkage * bias
-        if np.abs(gradient).max() < 1e-9 * (n_clips + shrinkage):
-            break
-        curvature = np.diag(shifted.sum(0)) - shifted.T @ shifted + shrinkage * np.eye(n_classes)
-        step, length, before = np.linalg.solve(curvature, gradient), 1.0, loss(bias)
-        while loss(bias - length * step) > before and length > 1e-6:
-            length /= 2
-        bias = bias - length * step
-    centred: Array = bias - bias.mean()
+    def curvature(b: Array) -> Array:
+        shifted = _shifted(logs, b)
+        matrix: Array = np.diag(shifted.sum(0)) - shifted.T @ shifted + shrinkage * np.eye(n_classes)
+        return matrix
+
+    from scipy.optimize import minimize  # late: only adapting to a voice needs SciPy
+
+    smallest = 1e-9 * (n_clips + shrinkage)  # of the gradient
+    found = minimize(loss, np.zeros(n_classes), jac=True, hess=curvature, method="trust-exact", tol=smallest)
+    centred: Array = found.x - found.x.mean()
     return centred
 
 

@@ -101,16 +101,13 @@ def shrunk_covariance(centred: Array) -> Array:
     Returns:
         (feature, feature), positive definite.
     """
-    n, d = centred.shape
-    covariance = centred.T @ centred / n
-    variance = np.trace(covariance) / d
-    spread = np.square(covariance).sum() - d * variance**2  # squared distance from the round covariance
-    noise = (np.square(np.square(centred).sum(axis=1)).sum() / n - np.square(covariance).sum()) / n
-    share = 1.0 if spread <= 0 else min(1.0, max(0.0, noise / spread))
+    from sklearn.covariance import ledoit_wolf  # late: predicting needs no scikit-learn
+
+    covariance: Array = ledoit_wolf(centred, assume_centered=True)[0]
     # A network may leave features unused: nothing may vary so little that any other value were infinitely far.
-    smallest = 1e-6 * variance + 1e-12
-    shrunk: Array = (1 - share) * covariance + (share * variance + smallest) * np.eye(d)
-    return shrunk
+    smallest = 1e-6 * np.trace(covariance) / len(covariance) + 1e-12
+    rounded: Array = covariance + smallest * np.eye(len(covariance))
+    return rounded
 
 
 def threshold_of(distances: npt.ArrayLike) -> float:
