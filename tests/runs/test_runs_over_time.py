@@ -372,7 +372,7 @@ def test_checkpoint_rebuilds_the_network_and_damage_is_named(rendered: Path, tmp
     assert plan.dimensions == tuple(DIMENSIONS) and not network.training
     assert float(network.normalization.std.min()) > 0
     (folder / "model.safetensors").write_bytes(b"no weights")
-    with pytest.raises(AffectraError, match="damaged or not a network over time"):
+    with pytest.raises(AffectraError, match=r"damaged or not of this model\.json"):
         load_network(folder)
 
 
