@@ -33,7 +33,7 @@ class Ear:
             probabilities, np.array([loudness, roughness], np.float32), None, [0], probabilities[None], self.sides
         )
 
-    def together(self, waveforms: Sequence[np.ndarray]) -> list[UtteranceOutput]:
+    def recognize_batch(self, waveforms: Sequence[np.ndarray]) -> list[UtteranceOutput]:
         return [self(samples) for samples in waveforms]
 
 

@@ -24,7 +24,7 @@ RATE = 16_000
 class Listener:
     """Hears samples as they are."""
 
-    def together(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray]:
+    def recognize_batch(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray]:
         return list(waveforms)
 
 
@@ -57,7 +57,7 @@ class LoudnessModel:
     def timeline_of_file(self, path: Path, *, classes: Sequence[str] = (), abstain: bool = True) -> list[Prediction]:
         stream = LoudnessStream(self, RATE, classes, abstain)
         windows = [*stream.take(self._read(path)), *stream.take_rest()]
-        return stream.tell(windows, self.recognizer.together([window.samples for window in windows]))
+        return stream.tell(windows, self.recognizer.recognize_batch([window.samples for window in windows]))
 
     def _read(self, path: Path) -> np.ndarray:
         time.sleep(self.work_s)

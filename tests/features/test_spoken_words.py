@@ -19,7 +19,7 @@ from affectra.features.words.word_frames import SILENCE, WordFeatures, words_on_
 from affectra.features.words.word_spaces import Speech, load_word_space
 from affectra.recipes.recipe import Component, Transcripts, WordInput
 from affectra.runs.units import spoken_words as module
-from affectra.runs.units.spoken_words import corpus_words, said_words, spread_words
+from affectra.runs.units.spoken_words import corpus_words, spread_words, word_timings
 from affectra.text.asr.transcripts import Transcripts as Found
 from affectra.text.asr.words import Transcript, Word
 from affectra.text.word_vectors import WordVectors, write_word_vectors
@@ -149,7 +149,7 @@ def test_a_table_without_times_is_refused_by_column() -> None:
 def test_a_corpus_without_a_word_is_refused_by_name() -> None:
     recipe = WordInput(times="corpus", vectors=Component(name="skip-gram"), unknown="zeros")
     with pytest.raises(CorpusError, match="made-up: none of 1 utterances has a word"):
-        said_words([made_up("")], rows_of(made_up("")), {"u": 3.0}, recipe, lambda _: None)
+        word_timings([made_up("")], rows_of(made_up("")), {"u": 3.0}, recipe, lambda _: None)
 
 
 def test_alignment_comes_near_the_true_times_and_falls_back_where_it_fails(embedded: Corpus) -> None:
@@ -183,7 +183,7 @@ def test_a_recogniser_may_speak_in_tests_alone(embedded: Corpus, monkeypatch: py
     for used in ("test", "always"):
         source = Transcripts(source=Component(name="pocketsphinx"), used=used)
         recipe = WordInput(times="corpus", transcripts=source, vectors=Component(name="skip-gram"), unknown="zeros")
-        read, tested, facts = said_words([embedded], rows, durations, recipe, lambda _: None)
+        read, tested, facts = word_timings([embedded], rows, durations, recipe, lambda _: None)
         first, second = rows["key"]
         assert [(w.word, w.start_s, w.end_s) for w in tested[first]] == [("yes", 0.1, 0.3), ("no", 0.4, 0.6)]
         assert [w.word for w in tested[second]] == ["no", "times"] and tested[second][-1].end_s == 2.0

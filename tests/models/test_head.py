@@ -8,7 +8,7 @@ import pytest
 from affectra.models.dialogue.turns import Dialogue
 from affectra.recipes.recipe import Component, Head, Schedule, TrainingPlan
 from affectra.training.history import ResumeState
-from affectra.training.units.head import HeadJob, HeardPart, train_head
+from affectra.training.units.head import HeadData, HeadJob, train_head
 from affectra.training.units.turns import DialogueBatches
 
 
@@ -23,8 +23,8 @@ def job_in(folder: Path) -> HeadJob:
         schedule=Schedule(name="cosine"), precision="32-true", channels_last=False,
     )  # fmt: skip
     head = Head(model=Component(name="dialogue-gru", options={"n_hidden": 4, "dropout": 0.5}), training=plan)
-    part = HeardPart(dialogues, [vectors], targets)
-    return HeadJob(folder, "context", 0, 0, head, ("a", "b"), (5,), part, HeardPart(dialogues[:2], [vectors], targets))
+    part = HeadData(dialogues, [vectors], targets)
+    return HeadJob(folder, "context", 0, 0, head, ("a", "b"), (5,), part, HeadData(dialogues[:2], [vectors], targets))
 
 
 def test_a_training_with_dropout_that_was_killed_resumes_to_the_same_bytes(

@@ -196,13 +196,13 @@ def test_a_graph_says_what_torch_says_of_any_length(exported: tuple[Path, Path])
 def test_waveforms_together_are_each_what_it_is_alone(exported: tuple[Path, Path]) -> None:
     recognizer = OnnxRecognizer(exported[1])
     waveforms = [*sounds().values(), *sounds().values()][::-1]
-    for samples, output in zip(waveforms, recognizer.together(waveforms), strict=True):
+    for samples, output in zip(waveforms, recognizer.recognize_batch(waveforms), strict=True):
         alone = recognizer(samples)
         assert output.starts == alone.starts and output.auxiliary == pytest.approx(alone.auxiliary, abs=1e-5)
         np.testing.assert_allclose(output.segment_probabilities, alone.segment_probabilities, atol=1e-5)
         np.testing.assert_allclose(output.probabilities, alone.probabilities, atol=1e-5)
         np.testing.assert_allclose(output.embedding, alone.embedding, atol=1e-4)
-    assert recognizer.together([]) == []
+    assert recognizer.recognize_batch([]) == []
 
 
 def test_segments_of_equal_length_share_runs_of_the_graph(exported: tuple[Path, Path]) -> None:
@@ -215,7 +215,7 @@ def test_segments_of_equal_length_share_runs_of_the_graph(exported: tuple[Path, 
             return session.run(names, inputs)
 
     recognizer._session = Counting()
-    n_segments = len(recognizer.together([sounds()["16000 samples"]] * 20)[0].starts)
+    n_segments = len(recognizer.recognize_batch([sounds()["16000 samples"]] * 20)[0].starts)
     assert sum(runs) == 20 * n_segments
     if recognizer._inputs == ["frames"]:
         assert len(runs) <= 3 * n_segments and max(runs) == 8  # 8 + 8 + 4 of each length

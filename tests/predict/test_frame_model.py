@@ -17,7 +17,7 @@ from affectra.errors import AudioError, CheckpointError, ConfigError
 from affectra.files import read_json, write_json
 from affectra.predict import frame_stream
 from affectra.predict.frame_model import TraceModel, load
-from affectra.predict.frame_stream import stretches
+from affectra.predict.frame_stream import chunks
 from affectra.predict.model import load as load_utterances
 from affectra.runs.plan import plan_run
 from affectra.tasks.tables import read_predictions
@@ -72,7 +72,7 @@ class Said:
         self.words = [Word(*word) for word in words]
 
     def transcribe(self, samples: np.ndarray, sample_rate: int) -> Transcript:
-        assert sample_rate == 16_000 and len(samples) <= frame_stream.STRETCH_S * sample_rate
+        assert sample_rate == 16_000 and len(samples) <= frame_stream.CHUNK_S * sample_rate
         return Transcript(" ".join(word.word for word in self.words), tuple(self.words))
 
 
@@ -123,15 +123,15 @@ def test_post_processing_is_applied_and_the_raters_delay_is_not_put_back(voice: 
     traces = read_json(voice / "seed-0/fold-0/traces.json")
     assert set(traces["delay_s"].values()) == {0.5}
     model = load(voice)
-    treatment = model.folds[0].treatment
-    assert treatment is not None
+    postprocessing = model.folds[0].postprocessing
+    assert postprocessing is not None
     treated = model.timeline_of_file(rendered / f"wav/{key}.wav").values
-    bare = TraceModel([type(model.folds[0])(**{**vars(model.folds[0]), "treatment": None})], "bare")
+    bare = TraceModel([type(model.folds[0])(**{**vars(model.folds[0]), "postprocessing": None})], "bare")
     values = bare.timeline_of_file(rendered / f"wav/{key}.wav").values
-    np.testing.assert_allclose(treated, treatment.apply(values))
+    np.testing.assert_allclose(treated, postprocessing.apply(values))
     late = values[np.maximum(np.arange(len(values)) - 5, 0)]  # as the raters would have said it
     expected = rows[[f"predicted_{name}" for name in DIMENSIONS]].to_numpy()
-    np.testing.assert_allclose(treatment.apply(late)[: len(expected)], expected, atol=1e-5)
+    np.testing.assert_allclose(postprocessing.apply(late)[: len(expected)], expected, atol=1e-5)
 
 
 def test_arrays_and_files_of_any_rate_and_channels_are_heard_alike(voice: Path, rendered: Path, tmp_path: Path) -> None:
@@ -158,19 +158,19 @@ def test_a_long_recording_is_heard_in_stretches_that_are_its_whole(
         assert whole.shape == (n_frames, 3)
         in_one = model.timeline(read(tmp_path / "long.wav", 16_000).samples, 16_000).values
         np.testing.assert_allclose(whole, in_one, atol=1e-5)
-    monkeypatch.setattr(frame_stream, "STRETCH_S", 8.0)
+    monkeypatch.setattr(frame_stream, "CHUNK_S", 8.0)
     silent = load(both).timeline_of_file(tmp_path / "long.wav", recognizer=Said([]))
     np.testing.assert_allclose(silent.values, whole, atol=1e-5)
 
 
 def test_stretches_are_the_sound_and_end_where_it_is_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(frame_stream, "STRETCH_S", 4.0)
+    monkeypatch.setattr(frame_stream, "CHUNK_S", 4.0)
     monkeypatch.setattr(frame_stream, "SEARCH_S", 2.0)
     rng = np.random.default_rng(0)
     sound = rng.standard_normal(16_000 * 9).astype(np.float32)
     sound[int(2.7 * 16_000) : int(2.9 * 16_000)] = 0  # two frames of silence
     for size in (700, 50_000):
-        found = list(stretches((sound[k : k + size] for k in range(0, len(sound), size)), 0.1))
+        found = list(chunks((sound[k : k + size] for k in range(0, len(sound), size)), 0.1))
         np.testing.assert_array_equal(np.concatenate(found), sound)
         assert len(found[0]) == int(2.8 * 16_000) and max(map(len, found)) <= 64_000
         assert all(len(part) % 1600 == 0 for part in found[:-1])
@@ -185,7 +185,7 @@ def test_what_a_model_cannot_do_is_refused_by_name(both: Path, rendered: Path, t
     assert reading.timeline_of_file(wav, recognizer=Said([("so", 0.1, 0.4)])).values.shape[1] == 3
     with pytest.raises(AudioError, match=r"none\.wav"):
         load(both).timeline_of_file(tmp_path / "none.wav")
-    with pytest.raises(CheckpointError, match="a model over time; `affectra predict`"):
+    with pytest.raises(CheckpointError, match="a model over time, which gives no classes; `affectra predict`"):
         load_utterances(both)
     with pytest.raises(CheckpointError, match="no finished fold over time here"):
         load(tmp_path)

@@ -32,7 +32,7 @@ from affectra.runs.run import execute
 from affectra.runs.units import transcripts as transcribed
 from affectra.runs.units.dialogue_jobs import prepare
 from affectra.runs.units.plan_types import Plan
-from affectra.runs.units.turns import heard_dialogues, spoken_turns
+from affectra.runs.units.turns import dialogues_of_part, spoken_turns
 from affectra.splits.protocols import PROTOCOLS, apply_protocol
 from affectra.splits.protocols.folds import Fold
 from affectra.tasks.statistics import exchange_test
@@ -178,23 +178,23 @@ TORN = turns_of(
 
 def test_training_hears_no_turn_of_a_speaker_who_is_left_out() -> None:
     fold = Fold(train=("1a", "2a", "3a", "4a"), dev=("3b",), test=("1b",))
-    assert keys(heard_dialogues(TORN, fold, "train")) == [("1a", "1c"), ("2a", "2c"), ("3a",), ("4a",)]
+    assert keys(dialogues_of_part(TORN, fold, "train")) == [("1a", "1c"), ("2a", "2c"), ("3a",), ("4a",)]
 
 
 def test_a_test_dialogue_is_whole_and_a_dev_dialogue_lacks_what_is_tested_alone() -> None:
     fold = Fold(train=("3a",), dev=("1a", "2a", "4a"), test=("1b", "3b"))
-    assert keys(heard_dialogues(TORN, fold, "test")) == [("1a", "1b", "1c", "1d", "1e"), ("3a", "3b")]
-    assert keys(heard_dialogues(TORN, fold, "dev")) == [("1a", "1c", "1e"), ("2a", "2c"), ("4a",)]
+    assert keys(dialogues_of_part(TORN, fold, "test")) == [("1a", "1b", "1c", "1d", "1e"), ("3a", "3b")]
+    assert keys(dialogues_of_part(TORN, fold, "dev")) == [("1a", "1c", "1e"), ("2a", "2c"), ("4a",)]
 
 
 def test_what_a_protocol_keeps_out_of_all_parts_is_not_heard_in_training() -> None:
     fold = Fold(train=("1a",), dev=(), test=("3a",))
-    assert keys(heard_dialogues(TORN, fold, "train")) == [("1a", "1c", "1d", "1e")]
+    assert keys(dialogues_of_part(TORN, fold, "train")) == [("1a", "1c", "1d", "1e")]
 
 
 def test_a_speaker_on_both_sides_gives_context_to_whole_dialogues() -> None:
     turns = turns_of([("1", "one", "ann", "x"), ("2", "one", "ann", ""), ("3", "two", "ann", "x")])
-    assert keys(heard_dialogues(turns, Fold(("1",), (), ("3",)), "train")) == [("1", "2")]
+    assert keys(dialogues_of_part(turns, Fold(("1",), (), ("3",)), "train")) == [("1", "2")]
 
 
 @pytest.mark.parametrize("protocol", sorted({*PROTOCOLS} - {"fixed", "cross-corpus", "multi-corpus", "loco"}))
@@ -214,7 +214,9 @@ def test_whatever_the_protocol_training_hears_nothing_of_dev_and_test(protocol: 
     splits = apply_protocol(protocol, manifest[is_labelled])
     person = dict(zip(turns["key"], turns["speaker"], strict=True))
     for fold in splits.folds:
-        heard = {part: {key for d in heard_dialogues(turns, fold, part) for key in d.keys} for part in ("train", "dev")}
+        heard = {
+            part: {key for d in dialogues_of_part(turns, fold, part) for key in d.keys} for part in ("train", "dev")
+        }
         assert not heard["train"] & {*fold.dev, *fold.test} and not heard["dev"] & set(fold.test)
         assert set(fold.train) <= heard["train"] and set(fold.dev) <= heard["dev"]
         if splits.speaker_independent:
@@ -653,7 +655,7 @@ def test_six_hundred_turns_are_one_dialogue(tmp_path: Path) -> None:
 def test_utterances_of_no_dialogue_stand_by_themselves(talk: Path, tmp_path: Path) -> None:
     path = corpus(tmp_path, lambda rows: rows.assign(dialogue="", turn=np.nan))
     plan = plan_of(path, tmp_path / "run", **one_fold(talk, ["s0a", "s1a"]))
-    assert {len(d.keys) for d in heard_dialogues(spoken_turns(plan), plan.data.splits.folds[0], "test")} == {1}
+    assert {len(d.keys) for d in dialogues_of_part(spoken_turns(plan), plan.data.splits.folds[0], "test")} == {1}
     execute(plan)
     assert len(scores_of(tmp_path / "run")) == 8
 

@@ -113,7 +113,7 @@ def test_every_recipe_over_time_trains_and_predicts(name: str, rendered: Path, t
         assert traces["words"]["alignment"]["start"] == words.vectors.options["start"]
         assert traces["words"]["alignment"]["n_words"] >= 2
         assert "homophones" in traces["words"]["alignment"]
-        assert {one.language for one in work.folds[0].heard.values()} <= {"en-US", "en-GB", "de"}  # type: ignore[attr-defined]
+        assert {one.language for one in work.folds[0].trained.values()} <= {"en-US", "en-GB", "de"}  # type: ignore[attr-defined]
 
 
 def test_where_the_adversary_fails_the_run_goes_on_and_its_log_and_report_say_so(

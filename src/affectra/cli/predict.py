@@ -201,16 +201,16 @@ def _predict_conversations(
 
     files = list(dict.fromkeys(turn.file for turn in turns if turn.file is not None))
     has_names = any(conversation.name for conversation in conversations)
-    n_heard = 0
+    n_done = 0
     with (
         ConversationOutput(offered, files, has_names=has_names, format_=format_, out=out) as output,
         progress_bar("recognising", is_shown=out is not None or not sys.stdout.isatty()) as progress,
     ):
 
         def advance() -> None:
-            nonlocal n_heard
-            n_heard += 1
-            progress(n_heard, len(turns))
+            nonlocal n_done
+            n_done += 1
+            progress(n_done, len(turns))
 
         for conversation in conversations:
             for found in recogniser.recognize(

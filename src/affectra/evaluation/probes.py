@@ -196,25 +196,25 @@ def probe_run(folder: str | Path) -> list[Probe]:
     """
     readings: dict[tuple[str, str], list[_Reading]] = {}
     for table, embeddings in read_spaces(folder):
-        heard = (table["part"] == "train").to_numpy()
-        parts = {"all": heard | True, "train": heard, "test": ~heard} if heard.any() else {"test": ~heard}
+        trained = (table["part"] == "train").to_numpy()
+        parts = {"all": trained | True, "train": trained, "test": ~trained} if trained.any() else {"test": ~trained}
         for part, chosen in parts.items():
             for domain, reading in _read_domains(table[chosen], embeddings[chosen]).items():
                 readings.setdefault((part, domain), []).append(reading)
-        for corpus in _unheard(table):
-            chosen, domain = heard | (table["corpus"] == corpus).to_numpy(), f"train/{corpus}"
-            labels, speakers = np.where(heard, "train", corpus)[chosen], _speakers(table)[chosen]
+        for corpus in _untrained(table):
+            chosen, domain = trained | (table["corpus"] == corpus).to_numpy(), f"train/{corpus}"
+            labels, speakers = np.where(trained, "train", corpus)[chosen], _speakers(table)[chosen]
             reading = _read(embeddings[chosen], labels, speakers, domain, table["gender"].to_numpy(dtype=str)[chosen])
             readings.setdefault(("all", domain), []).append(reading)
     return [_summary(part, domain, found) for (part, domain), found in readings.items()]
 
 
-def _unheard(table: pd.DataFrame) -> list[str]:
+def _untrained(table: pd.DataFrame) -> list[str]:
     """The test corpora where none of them is in training."""
-    heard, tested = (
+    trained, tested = (
         set(table["corpus"][is_part]) - {""} for is_part in (table["part"] == "train", table["part"] == "test")
     )
-    return sorted(tested) if heard and not heard & tested else []
+    return sorted(tested) if trained and not trained & tested else []
 
 
 def _read_domains(table: pd.DataFrame, embeddings: Array) -> dict[str, _Reading]:

@@ -41,7 +41,7 @@ def read_spaces(folder: str | Path) -> Iterator[tuple[pd.DataFrame, npt.NDArray[
         arrays = load_file(fold / "embeddings.safetensors")
         table = predictions[known].assign(part="test")
         if "train_embedding" in arrays:
-            table = pd.concat([_heard(fold, who).assign(part="train"), table], ignore_index=True)
+            table = pd.concat([_trained(fold, who).assign(part="train"), table], ignore_index=True)
         embeddings = np.concatenate([arrays[name] for name in ("train_embedding", "embedding") if name in arrays])
         if len(embeddings) != len(table):
             raise CheckpointError(
@@ -56,15 +56,15 @@ def _number(fold: Path) -> tuple[int, ...]:
     return tuple(int(name.partition("-")[2]) for name in fold.parts[-2:])
 
 
-def _heard(fold: Path, who: pd.DataFrame) -> pd.DataFrame:
+def _trained(fold: Path, who: pd.DataFrame) -> pd.DataFrame:
     """Corpus, speaker and emotion of training utterances; what split.json does not say, as far as other folds do."""
     split = read_json(fold / "split.json")
-    heard = who.reindex(split["train"]).fillna("").reset_index(drop=True)
+    trained = who.reindex(split["train"]).fillna("").reset_index(drop=True)
     if "train_speakers" in split:
-        heard[["corpus", "speaker"]] = [name.split("/", 1) for name in split["train_speakers"]]
+        trained[["corpus", "speaker"]] = [name.split("/", 1) for name in split["train_speakers"]]
     if "train_truth" in split:
-        heard["emotion"] = split["train_truth"]
-    return heard
+        trained["emotion"] = split["train_truth"]
+    return trained
 
 
 def _with_people(table: pd.DataFrame, people: Mapping[str, Mapping[str, str]]) -> pd.DataFrame:

@@ -106,7 +106,7 @@ def fit_shift(probabilities: npt.ArrayLike, level: float, shrinkage: float = SHR
         >>> round(fit_shift([0.8, 0.7, 0.9], 0.2), 2)
         -1.61
     """
-    low, high = fit_bias(_sides(probabilities), [1 - level, level], shrinkage)
+    low, high = fit_bias(_two_classes(probabilities), [1 - level, level], shrinkage)
     return float(high - low)
 
 
@@ -242,7 +242,7 @@ def _judged(
     """Calibrated probabilities (utterance, class), or of the two sides of a dimension, and the place of the truth."""
     if dimension is not None:
         truth = predictions[f"truth_{dimension}"].to_numpy(dtype=np.float64)
-        return _sides(predictions[f"probability_{dimension}"]), truth.astype(np.intp)
+        return _two_classes(predictions[f"probability_{dimension}"]), truth.astype(np.intp)
     scores = predictions[[f"score_{name}" for name in classes]].to_numpy(dtype=np.float64)
     places = {name: k for k, name in enumerate(classes)}
     return scores, np.array([places[name] for name in predictions["truth"]], dtype=np.intp)
@@ -282,7 +282,7 @@ def _mean_interval(differences: Array, rng: np.random.Generator) -> list[float] 
     return [float(value) for value in np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])]
 
 
-def _sides(probabilities: npt.ArrayLike) -> Array:
+def _two_classes(probabilities: npt.ArrayLike) -> Array:
     """Probabilities (..., 2) of the low and the high side."""
     high = np.asarray(probabilities, dtype=np.float64)
     return np.stack([1 - high, high], axis=-1)

@@ -179,8 +179,8 @@ class Graph(nn.Module):
             else:
                 outputs.append(recognizer.network(features, lengths if self.is_maskable else None))  # type: ignore[operator]
         probabilities = torch.stack([output.scores.softmax(-1) for output in outputs]).mean(0)
-        sides = [output.auxiliary.sigmoid() for output in outputs if output.auxiliary is not None]
-        more = (torch.stack(sides).mean(0),) if sides else ()
+        auxiliary = [output.auxiliary.sigmoid() for output in outputs if output.auxiliary is not None]
+        more = (torch.stack(auxiliary).mean(0),) if auxiliary else ()
         return probabilities, outputs[0].embedding, *more
 
 
@@ -240,8 +240,8 @@ def check_parity(recognizers: Sequence[Recognizer], folder: Path) -> None:
     for duration_s in (0.1, 1.0, 4.7):
         samples = (0.1 * random.standard_normal(round(duration_s * by_torch.sample_rate))).astype(np.float32)
         one, other = by_torch(samples), by_graph(samples)
-        sides = [abs(other.auxiliary[name] - p) for name, p in one.auxiliary.items()]
-        difference = max(np.abs(other.probabilities - one.probabilities).max(), *sides, 0.0)
+        auxiliary = [abs(other.auxiliary[name] - p) for name, p in one.auxiliary.items()]
+        difference = max(np.abs(other.probabilities - one.probabilities).max(), *auxiliary, 0.0)
         if not difference <= TOLERANCE:
             raise CheckpointError(
                 f"{GRAPH}: differs from torch by {difference:.1e} on {duration_s} s of noise, expected at most "

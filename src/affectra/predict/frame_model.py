@@ -14,7 +14,7 @@ from affectra.features.description import folders_of
 from affectra.features.words.word_spaces import WordSpace, load_word_space
 from affectra.files import read_json
 from affectra.models.frame.frame_network import FrameNetwork, NetworkPlan, load_network
-from affectra.predict.frame_stream import Piece, Source, hear
+from affectra.predict.frame_stream import Piece, Source, frames_of
 from affectra.predict.model import folder_of
 from affectra.predict.windows import SHORTEST_S
 from affectra.tasks.traces.postprocessing import PostProcessing
@@ -63,7 +63,7 @@ class TraceFold:
         network: over time, on the CPU.
         plan: of it.
         space: where words have vectors; None where it reads none.
-        treatment: post-processing, if any was fitted.
+        postprocessing: post-processing, if any was fitted.
         synthetic: whether it was trained on synthetic speech alone.
         provenance: recipe, corpora, protocol and fold it comes from.
     """
@@ -71,7 +71,7 @@ class TraceFold:
     network: FrameNetwork
     plan: NetworkPlan
     space: WordSpace | None
-    treatment: PostProcessing | None
+    postprocessing: PostProcessing | None
     synthetic: bool
     provenance: Mapping[str, Any]
 
@@ -86,7 +86,7 @@ class TraceModel:
     Attributes:
         dimensions: in the order of the values.
         step_s: of a frame, s.
-        hears: whether it listens to the voice.
+        takes_voice: whether it listens to the voice.
         reads: whether it reads words.
         synthetic: whether it was trained on synthetic speech alone.
         licence: of the model, None if it says nothing of one.
@@ -103,7 +103,7 @@ class TraceModel:
             ):  # fmt: skip
                 raise CheckpointError(f"model {name}: its folds have different dimensions or frames; give one of them")
         self.folds, self.name, self.dimensions, self.step_s = list(folds), name, first.dimensions, first.length_s
-        self.hears, self.reads = first.front_end is not None, first.n_semantic > 0
+        self.takes_voice, self.reads = first.front_end is not None, first.n_semantic > 0
         self.synthetic = any(fold.synthetic for fold in folds)
         self.licence: str | None = folds[0].provenance.get("licence")
 
@@ -137,7 +137,7 @@ class TraceModel:
 
     def check_words(self, recognizer: Recognizer | None) -> None:
         """Raise a `ConfigError` for a model that reads words alone and a missing recogniser, or one without use."""
-        if recognizer is None and not self.hears:
+        if recognizer is None and not self.takes_voice:
             raise ConfigError(f"model {self.name}: reads words alone; name a recogniser, e.g. --asr pocketsphinx")
         if recognizer is not None and not self.reads:
             raise ConfigError(f"model {self.name}: reads no words; leave --asr out")
@@ -154,7 +154,7 @@ class TraceModel:
         of_folds = []
         for fold, parts in zip(self.folds, found, strict=True):
             values = np.concatenate(parts)
-            of_folds.append(values if fold.treatment is None else fold.treatment.apply(values))
+            of_folds.append(values if fold.postprocessing is None else fold.postprocessing.apply(values))
         mean: npt.NDArray[np.float64] = np.mean(of_folds, axis=0)
         if not np.isfinite(mean).all():
             raise CheckpointError(f"model {self.name}: its predictions are no numbers; the weights are damaged")
@@ -162,7 +162,7 @@ class TraceModel:
 
     def _pieces(self, source: Source, recognizer: Recognizer | None, place: str) -> Iterator[Piece]:
         reader, spaces = self.folds[0].plan.reader, [fold.space for fold in self.folds]
-        pieces = hear(source, reader, spaces, self.step_s, recognizer)
+        pieces = frames_of(source, reader, spaces, self.step_s, recognizer)
         if all(fold.network.is_block_by_block for fold in self.folds):
             return pieces
         kept: list[Piece] = []
@@ -229,5 +229,5 @@ def load_fold(folder: Path) -> TraceFold:
             f"{folder}: word vectors of {space.n_dimensions} dimensions and a network for {plan.n_semantic}; copy the "
             "fold again, whole"
         )
-    treatment = PostProcessing.from_json(fitted, str(place)) if fitted else None
-    return TraceFold(network, plan, space, treatment, synthetic, provenance)
+    postprocessing = PostProcessing.from_json(fitted, str(place)) if fitted else None
+    return TraceFold(network, plan, space, postprocessing, synthetic, provenance)

@@ -15,7 +15,7 @@ from affectra.features.words.word_spaces import WordSpace
 from affectra.text.asr.transcripts import ASR_RATE
 from affectra.text.asr.words import Recognizer
 
-STRETCH_S = 30.0  # ours: what a recogniser of words hears at once; bounds its memory
+CHUNK_S = 30.0  # ours: what a recogniser of words hears at once; bounds its memory
 SEARCH_S = 5.0  # ours: the end of a stretch, in whose quietest place it is cut, so that words seldom are
 Array = npt.NDArray[np.float32]
 Source = Callable[[int], Iterable[Array]]  # rate, Hz -> the samples (sample,) of a recording at it, in pieces
@@ -34,7 +34,7 @@ class Piece(NamedTuple):
 
 
 @dataclass(frozen=True)
-class HeardSpeech:
+class RecognizedSpeech:
     """A stretch of sound (sample,) at 16 kHz, and the words that are said in it."""
 
     words: tuple[SpokenWord, ...]
@@ -45,7 +45,7 @@ class HeardSpeech:
         return self.sound
 
 
-def hear(
+def frames_of(
     source: Source,
     reader: LabelFrames | None,
     spaces: Sequence[WordSpace | None],
@@ -71,9 +71,10 @@ def hear(
         if words is not None and words is not leading:
             n = min(n, words.fill() or n)  # the two rates may round to a frame more or less
         acoustic = None if voice is None else voice.take(n)[0]
-        said = () if words is None else words.take(n)
-        missing = n - (len(said[0]) if said else 0)
-        yield Piece(acoustic, tuple(_filled(said[k] if said else None, spaces, k, missing) for k in range(len(spaces))))
+        word_frames = () if words is None else words.take(n)
+        missing = n - (len(word_frames[0]) if word_frames else 0)
+        semantic = (_filled(word_frames[k] if word_frames else None, spaces, k, missing) for k in range(len(spaces)))
+        yield Piece(acoustic, tuple(semantic))
 
 
 class _Frames:
@@ -118,10 +119,10 @@ def _words(
     pieces: Iterable[Array], spaces: Sequence[WordSpace | None], recognizer: Recognizer, length_s: float
 ) -> Iterator[tuple[Array, ...]]:
     """The words of each space on the frames, a stretch at a time."""
-    for stretch in stretches(pieces, length_s):
-        duration_s = len(stretch) / ASR_RATE
-        heard = recognizer.transcribe(stretch, ASR_RATE)
-        placed = heard.words or spread_words(heard.text, 0.0, duration_s)
+    for chunk in chunks(pieces, length_s):
+        duration_s = len(chunk) / ASR_RATE
+        transcript = recognizer.transcribe(chunk, ASR_RATE)
+        placed = transcript.words or spread_words(transcript.text, 0.0, duration_s)
         words = tuple(
             SpokenWord("", word.word, word.start_s, word.end_s)
             for word in placed
@@ -129,24 +130,24 @@ def _words(
         )
         n_frames = math.ceil(duration_s / length_s - 1e-6)
         owners = words_on_frames(words, n_frames, length_s)
-        said = HeardSpeech(words, stretch)
+        speech = RecognizedSpeech(words, chunk)
         yield tuple(
             np.empty((n_frames, 0), np.float32)
             if space is None
-            else WordFeatures(owners, space.vectors(said)).read(0, n_frames)
+            else WordFeatures(owners, space.vectors(speech)).read(0, n_frames)
             for space in spaces
         )
 
 
-def stretches(pieces: Iterable[Array], length_s: float) -> Iterator[Array]:
-    """Stretches of at most `STRETCH_S` of a sound at 16 kHz, each cut between two frames where it is quietest.
+def chunks(pieces: Iterable[Array], length_s: float) -> Iterator[Array]:
+    """Stretches of at most `CHUNK_S` of a sound at 16 kHz, each cut between two frames where it is quietest.
 
     Args:
         pieces: the sound (sample,), as it comes.
         length_s: of a frame; a stretch is so many whole ones, but for the last.
     """
     frame = round(length_s * ASR_RATE)
-    longest, searched = (round(seconds / length_s) for seconds in (STRETCH_S, SEARCH_S))
+    longest, searched = (round(seconds / length_s) for seconds in (CHUNK_S, SEARCH_S))
     kept = np.empty(0, np.float32)
     for piece in pieces:
         kept = np.concatenate([kept, piece])

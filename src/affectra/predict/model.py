@@ -21,7 +21,7 @@ from affectra.predict.calibration.scaling import Calibration
 from affectra.predict.enrolment import Enrolment, enrol
 from affectra.predict.onnx import GRAPH, OnnxRecognizer
 from affectra.predict.stream import Stream
-from affectra.predict.windows import Heard, Recognizes, Window, hear, heard_window, windowing_of
+from affectra.predict.windows import Recognizes, RecordingOutput, Window, recognize_windows, window_output, windowing_of
 from affectra.registry import unknown_name
 
 BLOCK_S = 10.0  # of a waveform that a stream takes at a time
@@ -112,8 +112,8 @@ class Model:
         """
         audio = np.asarray(audio)
         mono = to_mono(audio, sample_rate, self.sample_rate)
-        heard = self._hear([mono])
-        return self._prediction(heard, 0.0, quality_flags(audio, sample_rate), self.offered(classes), abstain)
+        output = self._recognize([mono])
+        return self._prediction(output, 0.0, quality_flags(audio, sample_rate), self.offered(classes), abstain)
 
     def recognize_file(self, path: str | Path, *, classes: Sequence[str] = (), abstain: bool = True) -> Prediction:
         """Recognise a recording of any format, rate, channels and length, in bounded memory.
@@ -125,8 +125,8 @@ class Model:
             AudioError: it cannot be read.
         """
         stream = blocks(path, self.sample_rate, allow_truncated=True)
-        heard = self._hear(stream)
-        return self._prediction(heard, 0.0, stream.flags, self.offered(classes), abstain)
+        output = self._recognize(stream)
+        return self._prediction(output, 0.0, stream.flags, self.offered(classes), abstain)
 
     def timeline(
         self, audio: npt.NDArray[np.generic], sample_rate: int, *, classes: Sequence[str] = (), abstain: bool = True
@@ -177,8 +177,8 @@ class Model:
             offered: as `offered` gives them.
             abstain: answer "unknown" where there is nothing to hear or the model is not sure enough.
         """
-        heard = heard_window(window, output, self.sample_rate)
-        return self._prediction(heard, window.start, window.flags, offered, abstain)
+        whole = window_output(window, output, self.sample_rate)
+        return self._prediction(whole, window.start, window.flags, offered, abstain)
 
     def enrolled(self, paths: Iterable[str | Path]) -> "Model":
         """This model adapted to one person's voice.
@@ -190,42 +190,42 @@ class Model:
             AudioError: one cannot be read.
             ConfigError: there is none, or the model was not calibrated for it.
         """
-        heard = [self._hear(blocks(path, self.sample_rate)) for path in paths]
-        scores = np.array([self._calibrated(clip) for clip in heard])
+        clips = [self._recognize(blocks(path, self.sample_rate)) for path in paths]
+        scores = np.array([self._calibrated(clip) for clip in clips])
         dimensions: dict[str, tuple[list[float], float | None]] = {}
         for name, fitted in (("arousal", self.calibration.arousal), ("valence", self.calibration.valence)):
-            if fitted is not None and all(name in clip.sides for clip in heard):
-                found = [float(fitted.apply(clip.sides[name])) for clip in heard]
+            if fitted is not None and all(name in clip.auxiliary for clip in clips):
+                found = [float(fitted.apply(clip.auxiliary[name])) for clip in clips]
                 dimensions[name] = found, fitted.neutral
         person = enrol(scores, self.calibration.neutral, self.classes, f"model {self.name}", dimensions)
         adapted = copy(self)
         adapted.enrolment = person
         return adapted
 
-    def _hear(self, pieces: Iterable[Array]) -> Heard:
-        return hear(self.recognizer, pieces, self.track_speech(), self._windowing)
+    def _recognize(self, pieces: Iterable[Array]) -> RecordingOutput:
+        return recognize_windows(self.recognizer, pieces, self.track_speech(), self._windowing)
 
-    def _calibrated(self, heard: Heard) -> npt.NDArray[np.float64]:
+    def _calibrated(self, output: RecordingOutput) -> npt.NDArray[np.float64]:
         """Calibrated probabilities (class,) of a sound, of anyone's voice."""
-        distance = distance_of(self.calibration, heard.embeddings, heard.weights, self.name)
-        return calibrated(self.calibration, heard.probabilities, distance, self.name)
+        distance = distance_of(self.calibration, output.embeddings, output.weights, self.name)
+        return calibrated(self.calibration, output.probabilities, distance, self.name)
 
     def _prediction(
-        self, heard: Heard, start: float, flags: Sequence[str], offered: Sequence[str], abstain: bool
+        self, output: RecordingOutput, start: float, flags: Sequence[str], offered: Sequence[str], abstain: bool
     ) -> Prediction:
-        scores = self._calibrated(heard)
+        scores = self._calibrated(output)
         if self.enrolment is not None:
             scores = self.enrolment.apply(scores)
         offers = scores_of(scores, self.classes, offered)
         emotion = max(offers, key=offers.__getitem__)
-        found = {*flags, *heard.flags}
-        if self.calibration.is_out_of_domain(heard.embeddings, heard.weights):
+        found = {*flags, *output.flags}
+        if self.calibration.is_out_of_domain(output.embeddings, output.weights):
             found.add("out_of_domain")
         unknown = abstain and (bool(found & NOTHING_TO_HEAR) or self.calibration.abstains(offers[emotion]))
-        dimensions = {name: self._dimension(name, heard.sides) for name in DIMENSIONS}
+        dimensions = {name: self._dimension(name, output.auxiliary) for name in DIMENSIONS}
         return Prediction(
             start=start,
-            end=start + heard.duration_s,
+            end=start + output.duration_s,
             emotion=UNKNOWN if unknown else emotion,
             confidence=offers[emotion],
             scores=offers,
@@ -233,11 +233,11 @@ class Model:
             **dimensions,
         )
 
-    def _dimension(self, name: Literal["arousal", "valence"], sides: Mapping[str, float]) -> float | None:
+    def _dimension(self, name: Literal["arousal", "valence"], auxiliary: Mapping[str, float]) -> float | None:
         """The calibrated probability of the high side, for the person enrolled if any; None if the model has none."""
-        if name not in sides:
+        if name not in auxiliary:
             return None
-        probability = self.calibration.apply_binary(name, sides[name])
+        probability = self.calibration.apply_binary(name, auxiliary[name])
         return probability if self.enrolment is None else self.enrolment.apply_binary(name, probability)
 
     def offered(self, classes: Sequence[str]) -> tuple[str, ...]:

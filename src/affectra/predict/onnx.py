@@ -69,29 +69,30 @@ class OnnxRecognizer:
 
     def __call__(self, samples: Array) -> UtteranceOutput:
         """Recognise a waveform (sample,) as one utterance."""
-        return self.together([samples])[0]
+        return self.recognize_batch([samples])[0]
 
-    def together(self, waveforms: Sequence[Array]) -> list[UtteranceOutput]:
+    def recognize_batch(self, waveforms: Sequence[Array]) -> list[UtteranceOutput]:
         """Recognise several waveforms, each as one utterance, their segments in as few runs of the graph as may be."""
         if self.specification.loudness is not None:
             waveforms = [at_loudness(samples, self.sample_rate, self.specification.loudness) for samples in waveforms]
         # Rounded as training's cache does it: the network knows no other frames.
-        heard = [self._normalized(self._front_end.frames(one).astype(self._front_end.dtype)) for one in waveforms]
-        starts = [self._grid.starts(len(frames), train=False) for frames in heard]
-        answers = self._together(heard, starts) if LENGTHS in self._inputs else self._apart(heard, starts)
+        utterances = [self._normalized(self._front_end.frames(one).astype(self._front_end.dtype)) for one in waveforms]
+        starts = [self._grid.starts(len(frames), train=False) for frames in utterances]
+        apply = self._in_sequence if LENGTHS in self._inputs else self._by_segment
+        answers = apply(utterances, starts)
         return [self._output(answer, begun) for answer, begun in zip(answers, starts, strict=True)]
 
     def _output(self, answer: Mapping[str, npt.NDArray], starts: list[int]) -> UtteranceOutput:
         """An utterance's from what the graph gave, (segment, ...) each."""
         probabilities = answer[PROBABILITIES].astype(np.float64)
-        sides = answer[AUXILIARY].mean(0, dtype=np.float64).tolist() if AUXILIARY in answer else []
+        auxiliary = answer[AUXILIARY].mean(0, dtype=np.float64).tolist() if AUXILIARY in answer else []
         return UtteranceOutput(
             probabilities=probabilities.mean(0),
             embedding=answer[EMBEDDING].mean(0),
             attention=None,
             starts=starts,
             segment_probabilities=probabilities,
-            auxiliary=dict(zip(self.specification.auxiliary, sides, strict=True)),
+            auxiliary=dict(zip(self.specification.auxiliary, auxiliary, strict=True)),
         )
 
     def _normalized(self, frames: npt.NDArray[np.floating]) -> Array:
@@ -103,31 +104,31 @@ class OnnxRecognizer:
             raise ConfigError(f"this model wants its features normalised per {mode}, which a recording alone is not")
         return standardized(frames)
 
-    def _apart(self, heard: Sequence[Array], starts: Sequence[list[int]]) -> list[dict[str, npt.NDArray]]:
+    def _by_segment(self, utterances: Sequence[Array], starts: Sequence[list[int]]) -> list[dict[str, npt.NDArray]]:
         """Of each utterance; segments of equal length, whosever, share a run, so that none needs padding."""
         length = self._grid.segment_frames
         places: dict[int, list[tuple[int, int]]] = {}  # length in frames -> utterance and place among its segments
-        for utterance, (frames, begun) in enumerate(zip(heard, starts, strict=True)):
+        for utterance, (frames, begun) in enumerate(zip(utterances, starts, strict=True)):
             for place, start in enumerate(begun):
                 places.setdefault(min(length, len(frames) - start), []).append((utterance, place))
         found: list[list[list[npt.NDArray]]] = [[[] for _ in begun] for begun in starts]
         for n_frames, alike in places.items():
             for i in range(0, len(alike), BATCH_SEGMENTS):
                 batch = alike[i : i + BATCH_SEGMENTS]
-                cuts = [heard[u][starts[u][place] : starts[u][place] + n_frames] for u, place in batch]
+                cuts = [utterances[u][starts[u][place] : starts[u][place] + n_frames] for u, place in batch]
                 values = self._session.run(None, {FRAMES: np.stack(cuts)})
                 for row, (u, place) in enumerate(batch):
                     found[u][place] = [value[row] for value in values]
         return [dict(zip(self._outputs, map(np.stack, zip(*rows, strict=True)), strict=True)) for rows in found]
 
-    def _together(self, heard: Sequence[Array], starts: Sequence[list[int]]) -> list[dict[str, npt.NDArray]]:
+    def _in_sequence(self, utterances: Sequence[Array], starts: Sequence[list[int]]) -> list[dict[str, npt.NDArray]]:
         """Of each utterance, all of whose segments the network hears at once, the last one padded."""
         answers = []
-        for frames, begun in zip(heard, starts, strict=True):
+        for frames, begun in zip(utterances, starts, strict=True):
             cuts = [self._grid.cut(frames, start) for start in begun]
             lengths = np.array([n for _, n in cuts], dtype=np.int64)
-            inputs = {FRAMES: stack_segments([cut for cut, _ in cuts]), LENGTHS: lengths}
-            answers.append(dict(zip(self._outputs, self._session.run(None, inputs), strict=True)))
+            given = {FRAMES: stack_segments([cut for cut, _ in cuts]), LENGTHS: lengths}
+            answers.append(dict(zip(self._outputs, self._session.run(None, given), strict=True)))
         return answers
 
 

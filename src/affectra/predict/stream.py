@@ -43,7 +43,7 @@ class Stream:
         self._classes, self._abstain = model.offered(classes), abstain
         rate = model.sample_rate
         self._resampler = None if rate == sample_rate else soxr.ResampleStream(sample_rate, rate, 1, dtype="float32")
-        self._source, self._heard = _Tail(), _Tail()  # at its own rate, where clipping shows, and at the model's
+        self._source, self._samples = _Tail(), _Tail()  # at its own rate, where clipping shows, and at the model's
         self._length, self._shift, self._rest = (round(s * rate) for s in (WINDOW_S, SHIFT_S, LEAST_REST_S))
         self._track = model.track_speech()
         self._n_tracked = 0
@@ -74,17 +74,17 @@ class Stream:
         if samples.ndim == 2:
             mono = mono.reshape(samples.shape).mean(axis=1)
         self._source.append(mono)
-        self._heard.append(mono if self._resampler is None else self._resampler.resample_chunk(mono))
+        self._samples.append(mono if self._resampler is None else self._resampler.resample_chunk(mono))
         return self._complete()
 
     def take_rest(self) -> list[Window]:
         """As `finish`, the windows themselves."""
         if self._resampler is not None:
-            self._heard.append(self._resampler.resample_chunk(np.empty(0, np.float32), last=True))
+            self._samples.append(self._resampler.resample_chunk(np.empty(0, np.float32), last=True))
         windows = self._complete()
-        rest = self._heard.end - self._answered
+        rest = self._samples.end - self._answered
         if rest >= self._rest or (rest and not self._answered):
-            windows.append(self._window(self._heard.end, is_last=True))
+            windows.append(self._window(self._samples.end, is_last=True))
         return windows
 
     def tell(self, windows: Sequence[Window], outputs: Sequence[UtteranceOutput]) -> "list[Prediction]":
@@ -95,11 +95,11 @@ class Stream:
         ]
 
     def _recognize(self, windows: list[Window]) -> "list[Prediction]":
-        return self.tell(windows, self._model.recognizer.together([window.samples for window in windows]))
+        return self.tell(windows, self._model.recognizer.recognize_batch([window.samples for window in windows]))
 
     def _complete(self) -> list[Window]:
         windows = []
-        while self._heard.end >= self._answered + self._shift:
+        while self._samples.end >= self._answered + self._shift:
             windows.append(self._window(self._answered + self._shift))
         return windows
 
@@ -109,17 +109,17 @@ class Stream:
         rate, source_rate = self._model.sample_rate, self._sample_rate
         first, last = (round(position * source_rate / rate) for position in (begin, end))
         flags = quality_flags(self._source.cut(first, max(last, first + 1)), source_rate)
-        samples, share = self._heard.cut(begin, end).copy(), self._speech_share(begin, end, is_last)
+        samples, share = self._samples.cut(begin, end).copy(), self._speech_share(begin, end, is_last)
         self._answered = end
         keep = max(0, end - self._length)  # the last window may end anywhere after this one
-        self._heard.forget(keep)
+        self._samples.forget(keep)
         self._source.forget(int(keep * source_rate / rate) - 1)
         return Window(samples, begin / rate, share, tuple(flags))
 
     def _speech_share(self, begin: int, end: int, is_last: bool) -> float:
         if self._track is None:
             return 1.0
-        self._track.feed(self._heard.cut(self._n_tracked, end))
+        self._track.feed(self._samples.cut(self._n_tracked, end))
         self._n_tracked = end
         if is_last:
             self._track.finish()

@@ -47,6 +47,6 @@ class TorchRecognizer:
             },
         )
 
-    def together(self, waveforms: Sequence[Array]) -> list[UtteranceOutput]:
+    def recognize_batch(self, waveforms: Sequence[Array]) -> list[UtteranceOutput]:
         """Recognise several waveforms, one after the other: eager torch gains nothing from more at once."""
         return [self(samples) for samples in waveforms]

@@ -40,7 +40,7 @@ class Recognizes(Protocol):
         """Recognise a waveform (sample,) at `sample_rate` as one utterance."""
         ...
 
-    def together(self, waveforms: Sequence[Array]) -> list[UtteranceOutput]:
+    def recognize_batch(self, waveforms: Sequence[Array]) -> list[UtteranceOutput]:
         """Recognise several waveforms, each as one utterance, at less cost than one by one where that is possible."""
         ...
 
@@ -63,14 +63,14 @@ class Window:
 
 
 @dataclass(frozen=True)
-class Heard:
+class RecordingOutput:
     """Output of a model for a sound.
 
     Attributes:
         probabilities: (class,), not calibrated.
         embeddings: (window, feature).
         weights: (window,), how much each counts.
-        sides: probability of each auxiliary task.
+        auxiliary: probability of each auxiliary task.
         duration_s: of the sound.
         flags: what the samples themselves tell: too_short, no_speech.
     """
@@ -78,7 +78,7 @@ class Heard:
     probabilities: npt.NDArray[np.float64]
     embeddings: npt.NDArray[np.float32]
     weights: npt.NDArray[np.float64]
-    sides: dict[str, float]
+    auxiliary: dict[str, float]
     duration_s: float
     flags: tuple[str, ...]
 
@@ -88,8 +88,10 @@ def windowing_of(specification: Specification) -> Windowing:
     return OF_VECTORS if specification.segments is None else OF_SEGMENTS
 
 
-def hear(recognizer: Recognizes, pieces: Iterable[Array], track: TracksSpeech | None, windowing: Windowing) -> Heard:
-    """Hear a whole sound, in windows that are averaged by how long somebody speaks in each.
+def recognize_windows(
+    recognizer: Recognizes, pieces: Iterable[Array], track: TracksSpeech | None, windowing: Windowing
+) -> RecordingOutput:
+    """Recognise a whole sound, in windows that are averaged by how long somebody speaks in each.
 
     Args:
         recognizer: what hears.
@@ -110,15 +112,16 @@ def hear(recognizer: Recognizes, pieces: Iterable[Array], track: TracksSpeech | 
         track.finish()
     duration_s = n_tracked / rate
     shares = np.array([1.0 if track is None else track.share(*span) for span in spans])
-    # What is said counts, not the pauses between, and a last window as much as it is late.
-    news = np.array([1.0, *((end - before) / (windowing.shift_s * rate) for (_, before), (_, end) in pairwise(spans))])
-    weights = shares * news if shares.any() else news
+    # Speech counts, not the pauses between, and a last window as much as it is late.
+    later = ((end - before) / (windowing.shift_s * rate) for (_, before), (_, end) in pairwise(spans))
+    new_shares = np.array([1.0, *later])
+    weights = shares * new_shares if shares.any() else new_shares
     spoken = 1.0 if track is None else track.share(0, n_tracked)
-    return Heard(
+    return RecordingOutput(
         probabilities=np.average([output.probabilities for output in outputs], axis=0, weights=weights),
         embeddings=np.stack([output.embedding for output in outputs]),
         weights=weights,
-        sides={
+        auxiliary={
             name: float(np.average([output.auxiliary[name] for output in outputs], weights=weights))
             for name in outputs[0].auxiliary
         },
@@ -127,12 +130,12 @@ def hear(recognizer: Recognizes, pieces: Iterable[Array], track: TracksSpeech | 
     )
 
 
-def heard_window(window: Window, output: UtteranceOutput, sample_rate: int) -> Heard:
+def window_output(window: Window, output: UtteranceOutput, sample_rate: int) -> RecordingOutput:
     """Give the output for a single window."""
     duration_s = len(window.samples) / sample_rate
     flags = length_flags(duration_s, duration_s * window.speech_share)
-    sides = dict(output.auxiliary)
-    return Heard(output.probabilities, output.embedding[None], np.ones(1), sides, duration_s, flags)
+    auxiliary = dict(output.auxiliary)
+    return RecordingOutput(output.probabilities, output.embedding[None], np.ones(1), auxiliary, duration_s, flags)
 
 
 def windows(pieces: Iterable[Array], whole: int, length: int, shift: int) -> Iterator[tuple[int, Array]]:

@@ -32,9 +32,9 @@ def mistakes_of(error: ValidationError, model: type[BaseModel]) -> list[str]:
             lines[place] = f"{place}: missing, expected {_kind(kinds)}"
         else:
             text = one["msg"].removeprefix("Value error, ")
-            said = text[:1].lower() + text[1:]
-            if said not in expected.setdefault(place, []):
-                expected[place].append(said.removesuffix(f" or instance of {_class_name(kinds)}"))
+            text = text[:1].lower() + text[1:]
+            if text not in expected.setdefault(place, []):
+                expected[place].append(text.removesuffix(f" or instance of {_class_name(kinds)}"))
             found[place] = shorten(repr(one["input"]), 80, placeholder=" ...")
             lines[place] = ""
     return [line or f"{place}: {' or '.join(expected[place])}, found {found[place]}" for place, line in lines.items()]

@@ -128,5 +128,5 @@ def usual_description(given: Raw) -> str:
         frames = given.get("frames")
         front_end = frames.get("front_end") if isinstance(frames, Mapping) else given.get("front_end")
         parts = [("", {"model": given.get("model"), "front_end": front_end})]
-    said = [f"{label}{name_of(part.get('model'))} on {name_of(part.get('front_end'))}" for label, part in parts]
-    return f"{', '.join(said)}."
+    parts_text = [f"{label}{name_of(part.get('model'))} on {name_of(part.get('front_end'))}" for label, part in parts]
+    return f"{', '.join(parts_text)}."

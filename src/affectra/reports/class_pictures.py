@@ -130,13 +130,13 @@ def _attention(run: Run) -> Iterator[Section]:
                 f"(segment, feature, time), found {maps.shape} and {None if features is None else features.shape}"
             )
         k = classes.index(truth)
-        heard = "recognised" if row["predicted"] == truth else f"taken for {row['predicted']}"
+        answer = "recognised" if row["predicted"] == truth else f"taken for {row['predicted']}"
         pictures.append(
             Picture(
                 f"attention-{k}",
                 f"Attention maps of {key}, {truth}",
                 _maps_drawing(maps[0], None if features is None else features[0], k, _hop_s(run.recipe)),
-                f"{truth}: {key}, {heard}",
+                f"{truth}: {key}, {answer}",
             )
         )
     if not pictures:
@@ -159,8 +159,8 @@ def _maps_drawing(maps: Array, features: Array | None, k: int, hop_s: float | No
     n_frames, n_columns = features.shape[1], maps.shape[2]
     stride = -(-n_frames // n_columns)  # strides and maxima keep a last column that is only partly real
     per_column = stride if -(-n_frames // stride) == n_columns else n_frames / n_columns
-    heard = np.flatnonzero(features.any(axis=0))
-    n_frames = int(heard[-1]) + 1 if len(heard) else n_frames
+    filled = np.flatnonzero(features.any(axis=0))
+    n_frames = int(filled[-1]) + 1 if len(filled) else n_frames
     n_columns = math.ceil(n_frames / per_column)
     shown = (features[:, :n_frames], maps[0, :, :n_columns], maps[1 + k, :, :n_columns])
     return partial(draw_maps, *shown, per_column, hop_s)

@@ -153,8 +153,8 @@ def word_lines(run: Run) -> Iterator[str]:
     """How many of the tested words have a vector, and whether a space of sound lies over that of the text."""
     found = [content["words"] for content in _contents(run) if content.get("words")]
     tested = [part["test"] for part in found if part.get("test")]
-    if n_said := sum(part["said"] for part in tested):
-        share = sum(part["known"] for part in tested) / n_said
+    if n_words := sum(part["said"] for part in tested):
+        share = sum(part["known"] for part in tested) / n_words
         yield f"Of the words said in the test parts {share:.1%} have a vector."
     aligned = [part["alignment"] for part in found if part.get("alignment")]
     if not aligned:
@@ -199,11 +199,11 @@ def _count(parts: Sequence[Mapping[str, Any]], key: str, value: str) -> int:
 
 def _raters(run: Run) -> Iterator[str]:
     """How far the raters agree whose gold standard the labels of a corpus are."""
-    for corpus, told in run.environment.get("raters", {}).items():
-        agreement = ", ".join(f"{name} {score_text(value)}" for name, value in told["ccc"].items())
+    for corpus, facts in run.environment.get("raters", {}).items():
+        agreement = ", ".join(f"{name} {score_text(value)}" for name, value in facts["ccc"].items())
         yield (
             f"Labels of {corpus} are the gold standard (evaluator weighted estimator) of "
-            f"{' or '.join(map(str, told['n_raters']))} raters a recording; CCC between raters: {agreement}."
+            f"{' or '.join(map(str, facts['n_raters']))} raters a recording; CCC between raters: {agreement}."
         )
 
 

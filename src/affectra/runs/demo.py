@@ -34,8 +34,8 @@ def run_demo(folder: Path, n_processes: int, say: Callable[[str], None]) -> Iter
     row = plan.data.labelled.manifest.iloc[0]
     recording = root / row["file"]
     answer = as_row(str(recording), load(folder).recognize_file(recording))
-    heard = f"{recording.name} (synthetic speech, heard in training, labelled {row['emotion']})"
-    yield f"{heard}: {answer['emotion']}, confidence {answer['confidence']:.2f}"
+    description = f"{recording.name} (synthetic speech, heard in training, labelled {row['emotion']})"
+    yield f"{description}: {answer['emotion']}, confidence {answer['confidence']:.2f}"
     yield f"corpus:   {root}"
     yield f"run:      {folder}"
     yield f"report:   {folder / 'report.html'}"

@@ -73,7 +73,7 @@ def execute(
     for note in notes:
         say(f"labels: {note}")
     work = unit.prepare(plan, threads, say)
-    heard = _listen(plan, say)
+    audited = _audit_audio(plan, say)
     environment = {
         **describe_environment(),
         "threads": threads,
@@ -93,11 +93,11 @@ def execute(
             "excluded": dict(labelled.excluded),
         },
         "audit": {
-            "verdict": "leak" if heard.leaks else "clean",
-            "leaks": list(heard.leaks),
-            "lines": [*plan.data.unexpected, *heard.lines()],
+            "verdict": "leak" if audited.leaks else "clean",
+            "leaks": list(audited.leaks),
+            "lines": [*plan.data.unexpected, *audited.lines()],
             "alike_speakers": [
-                names for found in heard.findings if found.kind == "speaker-spelling" for names in found.examples
+                names for found in audited.findings if found.kind == "speaker-spelling" for names in found.examples
             ],
         },
         **unit.facts(plan),
@@ -201,12 +201,12 @@ def _people(manifest: pd.DataFrame) -> dict[str, dict[str, str]]:
     }
 
 
-def _listen(plan: Plan, say: Callable[[str], None]) -> Audit:
+def _audit_audio(plan: Plan, say: Callable[[str], None]) -> Audit:
     """The audit with the audio itself: copies and near copies of a test utterance in training, or pretraining."""
     splits, manifest = plan.data.splits, everything(plan)
     name_of = dict(zip(keys(plan), utterance_keys(manifest), strict=True))  # which have the corpus where there are more
     more = tuple(utterance_keys(manifest)[len(plan.data.labelled.manifest) :])
-    heard = audit(
+    audited = audit(
         [
             Fold(
                 tuple(name_of[key] for key in fold.train) + more,
@@ -224,10 +224,10 @@ def _listen(plan: Plan, say: Callable[[str], None]) -> Audit:
         ),
         labels="target" if plan.data.labelled.classes else "arousal",
     )
-    refuse_leaks(heard, plan.recipe.allow_leak, splits.protocol)
-    for line in heard.lines():
+    refuse_leaks(audited, plan.recipe.allow_leak, splits.protocol)
+    for line in audited.lines():
         say(f"audit: {line}")
-    return heard
+    return audited
 
 
 def _begin(plan: Plan, environment: dict[str, Any], resume: bool) -> None:

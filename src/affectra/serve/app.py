@@ -21,12 +21,12 @@ from affectra.audio import blocks
 from affectra.errors import AudioError, ConfigError
 from affectra.predict.model import as_row
 from affectra.serve import refusal
+from affectra.serve.batching import MOST_BLOCKS, recognize_blocks
 from affectra.serve.connection import HttpConnection, LiveConnection
 from affectra.serve.guard import Guard, is_loopback
 from affectra.serve.limits import LIVE_RATES, Limits
 from affectra.serve.live import POLICY, TRY_AGAIN, Closed, LiveSession, LiveWorkers, dismiss
 from affectra.serve.model import OpenStream, Recognizes, facts
-from affectra.serve.together import MOST_BLOCKS, recognize_blocks
 from affectra.serve.upload import Upload, received
 from affectra.serve.workers import Workers, attempt
 

@@ -12,10 +12,10 @@ from fastapi import WebSocket, WebSocketDisconnect
 
 from affectra.errors import AffectraError
 from affectra.predict.model import Prediction, as_row
+from affectra.serve.batching import Block
 from affectra.serve.limits import Limits
 from affectra.serve.model import Listens
 from affectra.serve.refusal import Refusal, one_line
-from affectra.serve.together import Block
 from affectra.serve.workers import Workers
 
 UNSUPPORTED, POLICY, TOO_BIG, FAILED, TRY_AGAIN = (
@@ -71,7 +71,7 @@ class LiveSession:
         with suppress(WebSocketDisconnect, TimeoutError):  # the client is gone, or reads nothing any more
             try:
                 await self._listen()
-                await _told(self._websocket.close(), _LAST_WORD_S)
+                await _sent(self._websocket.close(), _LAST_WORD_S)
                 end = None
             except Closed as closed:
                 end = closed
@@ -143,18 +143,18 @@ class LiveSession:
 
     async def _send(self, content: dict[str, Any]) -> None:
         text = json.dumps(content, allow_nan=False)
-        await _told(self._websocket.send_text(text), self._limits.stream_idle_s)
+        await _sent(self._websocket.send_text(text), self._limits.stream_idle_s)
 
 
 async def dismiss(websocket: WebSocket, end: Closed) -> None:
     """Tell a client why its stream ends, as a message (a browser shows it) and as close code and reason."""
     message = one_line(end.message)
     reason = message.encode()[:120].decode("utf-8", "ignore")  # a close frame holds 125 bytes
-    await _told(websocket.send_text(json.dumps({"error": message})), _LAST_WORD_S)
-    await _told(websocket.close(end.code, reason), _LAST_WORD_S)
+    await _sent(websocket.send_text(json.dumps({"error": message})), _LAST_WORD_S)
+    await _sent(websocket.close(end.code, reason), _LAST_WORD_S)
 
 
-async def _told(sending: Coroutine[Any, Any, None], limit_s: float) -> None:
+async def _sent(sending: Coroutine[Any, Any, None], limit_s: float) -> None:
     try:
         await asyncio.wait_for(sending, limit_s)
     except RuntimeError as error:  # so uvicorn calls it where the client has broken the connection meanwhile

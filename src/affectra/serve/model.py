@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from affectra.features.specification import UtteranceOutput
-from affectra.predict import windows as heard
+from affectra.predict import windows
 from affectra.predict.model import Prediction
 from affectra.predict.windows import Window
 
@@ -22,7 +22,7 @@ class Recognizes(Protocol):
     licence: str | None
     synthetic: bool
     card: str | None
-    recognizer: heard.Recognizes
+    recognizer: windows.Recognizes
 
     def recognize_file(self, path: Path, *, classes: Sequence[str], abstain: bool) -> Prediction:
         """The answer for a recording."""

@@ -47,5 +47,5 @@ def _name(job: StageJob) -> str:
 
 def _row(turn: Utterance) -> list[object]:
     labels = [getattr(turn, name, None) for name in ("target", "auxiliary")]
-    heard = [turn.frames.parent.parent.name, turn.frames.name]
-    return [turn.key, *heard, turn.corpus, turn.speaker, turn.gender, turn.language, *labels]
+    source = [turn.frames.parent.parent.name, turn.frames.name]
+    return [turn.key, *source, turn.corpus, turn.speaker, turn.gender, turn.language, *labels]

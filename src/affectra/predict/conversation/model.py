@@ -14,7 +14,7 @@ from affectra.models.dialogue.dialogue_folds import DialogueNetworks, TurnAnswer
 from affectra.models.dialogue.turns import Dialogue
 from affectra.predict.calibration.files import read_calibration
 from affectra.predict.calibration.scaling import Calibration
-from affectra.predict.conversation.hearing import HeardTurn, hear, unheard
+from affectra.predict.conversation.turn_input import TurnInput, read_turn, without_recording
 from affectra.predict.conversation.turns import Conversation, Turn
 from affectra.predict.conversation.words import Words, find_words
 from affectra.predict.model import (
@@ -78,8 +78,8 @@ class DialogueModel:
         if any((fold.classes, [*fold.recognizers]) != (first.classes, [*first.recognizers]) for fold in self.folds):
             raise CheckpointError(f"model {name}: its folds have different classes or modalities; give one of them")
         self.classes, self.modalities = first.classes, tuple(first.recognizers)
-        hears = "audio" in self.modalities
-        self.sample_rate: int = first.recognizers["audio"].front_end.sample_rate if hears else ASR_RATE
+        takes_audio = "audio" in self.modalities
+        self.sample_rate: int = first.recognizers["audio"].front_end.sample_rate if takes_audio else ASR_RATE
         self.is_causal = all(fold.is_causal for fold in self.folds)
         self.synthetic = any(fold.synthetic for fold in self.folds)
         self.licence: str | None = first.provenance.get("licence")
@@ -130,13 +130,13 @@ class DialogueModel:
         words = (words or find_words()) if "text" in self.modalities else None
         offered = self.offered(classes)
         outputs: Outputs = [{name: {} for name in self.modalities} for _ in self.folds]
-        heard: list[HeardTurn | None] = []
+        inputs: list[TurnInput | None] = []
         for k, turn in enumerate(conversation.turns):
-            found = self._hear(turn, words, complain)
+            found = self._read_turn(turn, words, complain)
             if found is not None:
                 self._embed(str(k), found, outputs)
                 found = replace(found, samples=None)  # they may go
-            heard.append(found)
+            inputs.append(found)
             progress()
             if live and found is not None:
                 answers = self._answers(conversation.turns[: k + 1], outputs)
@@ -144,28 +144,28 @@ class DialogueModel:
         if live:
             return
         answers = self._answers(conversation.turns, outputs)
-        for k, (turn, found) in enumerate(zip(conversation.turns, heard, strict=True)):
+        for k, (turn, found) in enumerate(zip(conversation.turns, inputs, strict=True)):
             if found is not None:
                 yield self._predicted(turn, found, answers.get(str(k)), offered, abstain)
 
-    def _hear(self, turn: Turn, words: Words | None, complain: Callable[[str], object] | None) -> HeardTurn | None:
+    def _read_turn(self, turn: Turn, words: Words | None, complain: Callable[[str], object] | None) -> TurnInput | None:
         """Read the recording and words of a turn; None where it cannot be read and has no words either."""
         wants_audio = "audio" in self.modalities
         wants_words = words is not None and words.recognizer is not None and not turn.text
-        without = unheard(turn, wants_audio=wants_audio, wants_text=words is not None)
+        without = without_recording(turn, wants_audio=wants_audio, wants_text=words is not None)
         if turn.file is None or not (wants_audio or wants_words):
             return without
         try:
-            return hear(turn, self.sample_rate, words=words)
+            return read_turn(turn, self.sample_rate, words=words)
         except (AudioError, OSError) as error:  # OSError: a disk or share that fails while it is read
             if complain is None:
                 raise
             complain(str(error) if isinstance(error, AudioError) else f"{turn.file}: {error.strerror or error}")
             return without if words is not None and turn.text else None
 
-    def _embed(self, key: str, heard: HeardTurn, outputs: Outputs) -> None:
+    def _embed(self, key: str, turn_input: TurnInput, outputs: Outputs) -> None:
         """Add what each fold says of a turn on its own."""
-        material = {"audio": heard.samples, "text": heard.text or None}
+        material = {"audio": turn_input.samples, "text": turn_input.text or None}
         for fold, of_fold in zip(self.folds, outputs, strict=True):
             for name in self.modalities:
                 if (given := material[name]) is not None:
@@ -183,9 +183,9 @@ class DialogueModel:
         }
 
     def _predicted(
-        self, turn: Turn, heard: HeardTurn, answer: TurnAnswer | None, offered: Sequence[str], abstain: bool
+        self, turn: Turn, turn_input: TurnInput, answer: TurnAnswer | None, offered: Sequence[str], abstain: bool
     ) -> TurnPrediction:
-        flags = set(heard.flags)
+        flags = set(turn_input.flags)
         if answer is None:  # nothing to go by: every class is as good, and "unknown" is all that can be said
             scores = dict.fromkeys(offered, 1 / len(offered))
         else:
@@ -196,17 +196,17 @@ class DialogueModel:
                 flags.add("out_of_domain")
         emotion = max(scores, key=scores.__getitem__)
         is_mute = bool(flags & {*NOTHING_TO_HEAR, "no_audio"}) or "audio" not in self.modalities
-        is_empty = is_mute and ("text" not in self.modalities or not heard.text)
+        is_empty = is_mute and ("text" not in self.modalities or not turn_input.text)
         unknown = answer is None or (abstain and (is_empty or self.calibration.abstains(scores[emotion])))
         prediction = Prediction(
             start=turn.start,
-            end=turn.start + heard.duration_s,
+            end=turn.start + turn_input.duration_s,
             emotion=UNKNOWN if unknown else emotion,
             confidence=scores[emotion],
             scores=scores,
             flags=tuple(sorted(flags)),
         )
-        return TurnPrediction(turn, heard.text, prediction)
+        return TurnPrediction(turn, turn_input.text, prediction)
 
 
 def load(name_or_dir: str | Path) -> DialogueModel:

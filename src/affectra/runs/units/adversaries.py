@@ -1,4 +1,4 @@
-"""Domains that the domain heads of a run tell apart, known before anything is trained."""
+"""Domains that the domain heads of a run tell apart, known before anything is used."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ import pandas as pd
 from affectra.corpora.manifest import utterance_keys
 from affectra.recipes.domains import domain_values, redundant_domains
 from affectra.runs.units.plan_types import Plan
-from affectra.runs.units.utterance_jobs import recipe_of, unheard
+from affectra.runs.units.utterance_jobs import adaptation_keys, recipe_of
 from affectra.training.units.fold import LAST
 
 
@@ -29,21 +29,21 @@ def domain_heads(plan: Plan) -> dict[str, dict[str, Any]]:
         if not training or not domains:
             continue
         if data == "pretraining" and plan.data.pretraining_labelled is not None:
-            heard = [plan.data.pretraining_labelled.manifest]
+            used = [plan.data.pretraining_labelled.manifest]
         else:
             adapts = training.unlabelled_batch_size > 0
-            heard = [
-                manifest.iloc[[row_of[key] for key in (*fold.train, *(unheard(fold, plan) if adapts else ()))]]
+            used = [
+                manifest.iloc[[row_of[key] for key in (*fold.train, *(adaptation_keys(fold, plan) if adapts else ()))]]
                 for fold in plan.data.splits.folds
             ]
-        found[name] = _heads(domains, heard)
+        found[name] = _heads(domains, used)
     return found
 
 
-def _heads(domains: Sequence[str], heard: Sequence[pd.DataFrame]) -> dict[str, Any]:
-    values = [{name: domain_values(name, rows["corpus"], rows[name]) for name in domains} for rows in heard]
+def _heads(domains: Sequence[str], used: Sequence[pd.DataFrame]) -> dict[str, Any]:
+    values = [{name: domain_values(name, rows["corpus"], rows[name]) for name in domains} for rows in used]
     notes = Counter(note for found in values for note in redundant_domains(found))
     return {
         "heads": {name: [len(set(found[name]) - {""}) for found in values] for name in domains},
-        "notes": [note if n == len(heard) else f"{note} ({n} of {len(heard)} folds)" for note, n in notes.items()],
+        "notes": [note if n == len(used) else f"{note} ({n} of {len(used)} folds)" for note, n in notes.items()],
     }

@@ -11,8 +11,8 @@ from affectra.files import sha256_json
 from affectra.recipes.recipe import DialogueRecipe, Modality
 from affectra.runs.units.inputs import COLUMN, extract_rows
 from affectra.runs.units.plan_types import Plan, Work
-from affectra.runs.units.transcripts import Said, transcribe_turns
-from affectra.runs.units.turns import heard_dialogues, spoken_turns
+from affectra.runs.units.transcripts import TurnTexts, transcribe_turns
+from affectra.runs.units.turns import dialogues_of_part, spoken_turns
 from affectra.splits.protocols.folds import PARTS
 from affectra.training.data import Example, Utterance
 from affectra.training.units.dialogue_fold import DialogueFoldJob, ModalityJob
@@ -45,10 +45,10 @@ def specification(plan: Plan, part: Modality) -> Specification:
 def prepare(plan: Plan, threads: int, say: Callable[[str], None]) -> Work:
     """Compute the features of every turn and say what is to be trained."""
     recipe, turns, splits = recipe_of(plan), spoken_turns(plan), plan.data.splits
-    said = [Said(turns, turns)] * len(splits.folds)
+    texts = [TurnTexts(turns, turns)] * len(splits.folds)
     facts: dict[str, Any] = {}
     if recipe.transcripts is not None:
-        said, facts["transcripts"] = transcribe_turns(plan.data.corpora, turns, splits.folds, recipe.transcripts, say)
+        texts, facts["transcripts"] = transcribe_turns(plan.data.corpora, turns, splits.folds, recipe.transcripts, say)
     computed: dict[tuple[str, int], Turns] = {}
 
     def of(name: str, words: pd.DataFrame) -> Turns:
@@ -57,14 +57,14 @@ def prepare(plan: Plan, threads: int, say: Callable[[str], None]) -> Work:
             computed[name, id(rows)] = _utterances(rows, plan, name)
         return computed[name, id(rows)]
 
-    heard = [{name: of(name, words.heard) for name in recipe.modalities} for words in said]
+    trained = [{name: of(name, words.trained) for name in recipe.modalities} for words in texts]
     tested = [
         {name: {} if name in recipe.withheld else of(name, words.tested) for name in recipe.modalities}
-        for words in said
+        for words in texts
     ]  # fmt: skip
     say(f"features of {len(turns)} turns are ready")
     folds = [
-        _fold_job(plan, turns, heard[k], tested[k], seed, k, threads)
+        _fold_job(plan, turns, trained[k], tested[k], seed, k, threads)
         for seed in range(recipe.seeds)
         for k in range(len(splits.folds))
     ]
@@ -97,7 +97,7 @@ def _hashes(turns: pd.DataFrame, computed: Sequence[Turns]) -> dict[str, str]:
 def _fold_job(
     plan: Plan,
     turns: pd.DataFrame,
-    heard: Mapping[str, Turns],
+    trained: Mapping[str, Turns],
     tested: Mapping[str, Turns],
     seed: int,
     k: int,
@@ -107,7 +107,7 @@ def _fold_job(
     fold = plan.data.splits.folds[k]
     target_of = {key: classes.index(name) for key, name in zip(turns["key"], turns["target"], strict=True) if name}
     targets = {part: _targets(target_of, getattr(fold, part)) for part in PARTS}
-    dialogues = {part: heard_dialogues(turns, fold, part) for part in PARTS}
+    dialogues = {part: dialogues_of_part(turns, fold, part) for part in PARTS}
     if recipe.context is None:  # a turn without a class has nothing to tell then
         dialogues = {
             part: [turn for dialogue in found for turn in dialogue.alone() if turn.keys[0] in targets[part]]
@@ -120,9 +120,9 @@ def _fold_job(
             name=name,
             recipe=part,
             specification=specification(plan, part),
-            train=_examples(heard[name], targets["train"]),
-            dev=_examples(heard[name], targets["dev"]),
-            heard={key: turn for key, turn in heard[name].items() if key in in_training},
+            train=_examples(trained[name], targets["train"]),
+            dev=_examples(trained[name], targets["dev"]),
+            trained={key: turn for key, turn in trained[name].items() if key in in_training},
             tested={key: turn for key, turn in tested[name].items() if key in known["test"]},
         )
         for name, part in recipe.modalities.items()

@@ -18,7 +18,7 @@ from affectra.features.front_ends import FRONT_ENDS
 from affectra.features.specification import Specification
 from affectra.models.recognizer import Recognizer
 from affectra.recipes.recipe import TrainingPlan
-from affectra.runs.units.inputs import stretches_of
+from affectra.runs.units.inputs import audio_spans
 from affectra.training.data import Collate, Example, SegmentDataset, domain_indices
 from affectra.training.objectives import build_objective, is_of_segments
 from affectra.training.parts import freeze
@@ -172,5 +172,5 @@ def _time_per_item(step: Callable[[int], None], n_most: int, budget_s: float) ->
 def _durations_s(rows: pd.DataFrame, corpora: Sequence[Corpus]) -> list[float]:
     return [
         (probe(where.audio).duration_s if where.end_s is None else where.end_s) - where.start_s
-        for where in stretches_of(rows, corpora)
+        for where in audio_spans(rows, corpora)
     ]

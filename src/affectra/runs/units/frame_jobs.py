@@ -13,10 +13,10 @@ from affectra.errors import CorpusError
 from affectra.features.extract import AudioSpan
 from affectra.files import sha256_json
 from affectra.recipes.recipe import Component, ContinuousRecipe
-from affectra.runs.units.inputs import extract_rows, stretches_of
+from affectra.runs.units.inputs import audio_spans, extract_rows
 from affectra.runs.units.plan_types import Plan, Work
-from affectra.runs.units.spoken_words import Words, said_words
-from affectra.runs.units.turns import heard_dialogues, spoken_turns
+from affectra.runs.units.spoken_words import Words, word_timings
+from affectra.runs.units.turns import dialogues_of_part, spoken_turns
 from affectra.tasks.traces.raters import gold_table
 from affectra.tasks.traces.table import Trace, read_traces
 from affectra.training.units.frame_fold import DESCRIPTION, FrameFoldJob
@@ -68,7 +68,7 @@ def traces_of(
         table = corpus.tables.get(TABLE)
         if table is None and "time" in (raters := corpus.tables.get(RATERS, pd.DataFrame())):
             table, agreement = gold_table(raters, recipe.dimensions, "ewe", step_s=recipe.frames.length_s)
-            agreements[corpus.name] = _told(agreement)
+            agreements[corpus.name] = _agreement_facts(agreement)
         if table is None:
             raise CorpusError(
                 f"{corpus.name}: no time-continuous labels; expected a corpus with a table {TABLE!r}, such as sewa or "
@@ -86,13 +86,13 @@ def traces_of(
     return Labels(found, warnings, agreements)
 
 
-def _told(agreement: pd.DataFrame) -> dict[str, Any]:
+def _agreement_facts(agreement: pd.DataFrame) -> dict[str, Any]:
     """How the raters of a corpus agree: the method, how many rate a recording, means over recordings by dimension."""
-    told: dict[str, Any] = {"method": "ewe", "n_raters": sorted({int(n) for n in agreement["n_raters"]})}
+    facts: dict[str, Any] = {"method": "ewe", "n_raters": sorted({int(n) for n in agreement["n_raters"]})}
     for measure in ("ccc", "pearson"):
         means = {str(name): float(of.mean()) for name, of in agreement.groupby("dimension", sort=False)[measure]}
-        told[measure] = {name: None if math.isnan(mean) else mean for name, mean in means.items()}  # of one rater
-    return told
+        facts[measure] = {name: None if math.isnan(mean) else mean for name, mean in means.items()}  # of one rater
+    return facts
 
 
 def recorded_turns(plan: Plan) -> pd.DataFrame:
@@ -104,8 +104,8 @@ def recorded_turns(plan: Plan) -> pd.DataFrame:
 def prepare(plan: Plan, threads: int, say: Callable[[str], None]) -> Work:
     """Read labels and words, compute the features of every utterance, and say what is to be trained."""
     recipe, turns, corpora = recipe_of(plan), recorded_turns(plan), plan.data.corpora
-    stretches = stretches_of(turns, corpora)
-    durations = dict(zip(turns["corpus"] + "/" + turns["utterance"], map(_duration, stretches), strict=True))
+    spans = audio_spans(turns, corpora)
+    durations = dict(zip(turns["corpus"] + "/" + turns["utterance"], map(_duration, spans), strict=True))
     traces, warnings, raters = traces_of(corpora, recipe, durations)
     for line in [*warnings[:N_WARNINGS], *([f"{len(warnings)} such warnings"] if len(warnings) > N_WARNINGS else [])]:
         say(f"labels: {line}")
@@ -116,10 +116,10 @@ def prepare(plan: Plan, threads: int, say: Callable[[str], None]) -> Work:
     tested: Words = {}
     facts: dict[str, Any] = {"raters": raters} if raters else {}
     if recipe.words is not None:
-        read, tested, told = said_words(corpora, turns, of_key, recipe.words, say)
-        facts |= told
+        read, tested, facts_of_words = word_timings(corpora, turns, of_key, recipe.words, say)
+        facts |= facts_of_words
         facts["words"] |= {"vectors": describe_words(recipe.words.vectors)}
-    heard = _frames(turns, plan, recipe.frames.front_end)
+    acoustic = _frames(turns, plan, recipe.frames.front_end)
     described = _frames(turns, plan, Component(**DESCRIPTION) if recipe.delay_s == "search" else None)  # type: ignore[arg-type]
     say(f"features of {len(turns)} utterances are ready")
 
@@ -129,15 +129,15 @@ def prepare(plan: Plan, threads: int, say: Callable[[str], None]) -> Work:
                 key=row["key"],
                 corpus=row["corpus"],
                 speaker=row["speaker"],
-                stretch=stretch,
+                span=span,
                 n_frames=math.ceil(of_key[row["key"]] / recipe.frames.length_s - 1e-6),
-                frames=heard.get(row["key"]),
+                frames=acoustic.get(row["key"]),
                 described=described.get(row["key"]),
                 trace=traces.get(f"{row['corpus']}/{row['utterance']}") if row["target"] else None,
                 words=words.get(row["key"], ()),
                 language=row["language"],
             )
-            for row, stretch in zip(turns.to_dict("records"), stretches, strict=True)
+            for row, span in zip(turns.to_dict("records"), spans, strict=True)
         }
 
     utterances, in_tests = rated(read), rated(tested)
@@ -149,9 +149,9 @@ def prepare(plan: Plan, threads: int, say: Callable[[str], None]) -> Work:
     return Work((), tuple(folds), {key: _hash(one, in_tests[key]) for key, one in utterances.items()}, facts)
 
 
-def _duration(stretch: AudioSpan) -> float:
-    end_s = probe(stretch.audio).duration_s if stretch.end_s is None else stretch.end_s
-    return end_s - stretch.start_s
+def _duration(span: AudioSpan) -> float:
+    end_s = probe(span.audio).duration_s if span.end_s is None else span.end_s
+    return end_s - span.start_s
 
 
 def _frames(turns: pd.DataFrame, plan: Plan, front_end: Component | None) -> dict[str, Path]:
@@ -164,9 +164,9 @@ def _frames(turns: pd.DataFrame, plan: Plan, front_end: Component | None) -> dic
 
 def _hash(one: RatedUtterance, tested: RatedUtterance) -> str:
     """Hash the audio, words and ratings of an utterance; the names of cached frames tell the content."""
-    said = [[(w.word, w.start_s, w.end_s) for w in words] for words in (one.words, tested.words)]
+    timings = [[(w.word, w.start_s, w.end_s) for w in words] for words in (one.words, tested.words)]
     trace = None if one.trace is None else one.trace.with_gaps.round(9).astype(str).tolist()
-    return sha256_json([one.frames.name if one.frames else "", said, trace])
+    return sha256_json([one.frames.name if one.frames else "", timings, trace])
 
 
 def _fold_job(
@@ -179,7 +179,7 @@ def _fold_job(
     threads: int,
 ) -> FrameFoldJob:
     fold = plan.data.splits.folds[k]
-    dialogues = {part: tuple(heard_dialogues(turns, fold, part)) for part in ("train", "dev", "test")}
+    dialogues = {part: tuple(dialogues_of_part(turns, fold, part)) for part in ("train", "dev", "test")}
     keys = {part: {key for dialogue in found for key in dialogue.keys} for part, found in dialogues.items()}
     in_training = keys["train"] | keys["dev"]
     return FrameFoldJob(
@@ -187,7 +187,7 @@ def _fold_job(
         seed=seed,
         fold=k,
         recipe=recipe_of(plan),
-        heard={key: one for key, one in utterances.items() if key in in_training},
+        trained={key: one for key, one in utterances.items() if key in in_training},
         tested={key: one for key, one in in_tests.items() if key in keys["test"]},
         train=dialogues["train"],
         dev=dialogues["dev"],

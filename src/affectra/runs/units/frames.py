@@ -86,13 +86,13 @@ def outline(plan: Plan, n_processes: int) -> list[str]:
     lengths = turns.groupby("conversation").size()
     network = FrameNetwork(network_plan(recipe))
     n_parameters = sum(p.numel() for p in network.parameters() if p.requires_grad)
-    heard = recipe.frames.front_end.name if recipe.frames.front_end else "nothing"
+    front_end = recipe.frames.front_end.name if recipe.frames.front_end else "nothing"
     read = f"{recipe.words.vectors.name}, times of the {recipe.words.times}" if recipe.words else "none"
     faults = [(corpus.name, corpus.faults) for corpus in plan.data.corpora if corpus.faults]
     return [
         *(f"faults    {name}: {len(found)}, the first: {found[0]}; see affectra doctor" for name, found in faults),
         f"over time {len(turns)} utterances in {len(lengths)} sequences; {', '.join(recipe.dimensions)}",
-        f"voice     {heard}",
+        f"voice     {front_end}",
         f"words     {read}",
         f"model     {recipe.model.name}, {n_parameters} parameters",
         f"training  {recipe.training.epochs} epochs, {recipe.seeds} seed(s)",

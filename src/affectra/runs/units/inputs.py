@@ -43,7 +43,7 @@ def with_modality(manifest: pd.DataFrame, modality: str) -> pd.DataFrame:
     return manifest[usable]
 
 
-def stretches_of(manifest: pd.DataFrame, corpora: Sequence[Corpus]) -> list[AudioSpan]:
+def audio_spans(manifest: pd.DataFrame, corpora: Sequence[Corpus]) -> list[AudioSpan]:
     """Where the recording of each row is."""
     roots = {name: corpus.root for corpus in corpora for name in corpus.manifest["corpus"].unique()}
     return [
@@ -74,9 +74,9 @@ def extract_rows(
 
         if modality == "text":
             return [extract_texts(manifest["text"].tolist(), described, advance)]
-        stretches = stretches_of(manifest, corpora)
-        heard = partial(extract, stretches, described, advance, loudness=loudness)
-        return [heard(), *(heard(augmentation=augmentation, copy=k) for k in range(n_copies))]
+        spans = audio_spans(manifest, corpora)
+        compute = partial(extract, spans, described, advance, loudness=loudness)
+        return [compute(), *(compute(augmentation=augmentation, copy=k) for k in range(n_copies))]
 
 
 def _or(number: float, default: float | None) -> Any:

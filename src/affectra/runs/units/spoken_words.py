@@ -13,7 +13,7 @@ from affectra.features.extract import AudioSpan
 from affectra.features.words.spoken_words import SpokenWord, spoken_words, spread_words, timed_rows
 from affectra.recipes.recipe import Transcripts, WordInput
 from affectra.registry import unknown_name
-from affectra.runs.units.inputs import stretches_of
+from affectra.runs.units.inputs import audio_spans
 from affectra.text.asr.pocketsphinx import PocketSphinx
 from affectra.text.asr.transcripts import RECOGNIZERS, transcribe_files
 from affectra.text.asr.word_errors import corpus_word_errors
@@ -29,7 +29,7 @@ def check_transcripts(transcripts: Transcripts) -> None:
     RECOGNIZERS.check_options(transcripts.source.name, transcripts.source.options)
 
 
-def said_words(
+def word_timings(
     corpora: Sequence[Corpus],
     rows: pd.DataFrame,
     durations_s: Mapping[str, float],
@@ -54,7 +54,7 @@ def said_words(
     """
     own, counts = corpus_words(corpora, rows, durations_s, align=recipe.times == "alignment")
     facts: dict[str, Any] = {"words": {"n": sum(map(len, own.values())), "utterances": dict(counts)}}
-    say(f"{facts['words']['n']} words; utterances by where their times come from: " + _told(counts))
+    say(f"{facts['words']['n']} words; utterances by where their times come from: " + _counts_text(counts))
     if recipe.transcripts is None:
         if not facts["words"]["n"]:
             raise CorpusError(
@@ -62,8 +62,8 @@ def said_words(
                 "words, transcripts or texts, or give words.transcripts a recogniser, or set words to null"
             )
         return own, own, facts
-    heard, facts["transcripts"] = recognized_words(corpora, rows, durations_s, recipe.transcripts, say)
-    return (own if recipe.transcripts.used == "test" else heard), heard, facts
+    recognized, facts["transcripts"] = recognized_words(corpora, rows, durations_s, recipe.transcripts, say)
+    return (own if recipe.transcripts.used == "test" else recognized), recognized, facts
 
 
 def corpus_words(
@@ -93,21 +93,21 @@ def corpus_words(
     counts: Counter[str] = Counter()
     for corpus in corpora:
         mine = rows[rows["corpus"].isin(corpus.manifest["corpus"].unique())]
-        timed, stretches = _tables(corpus, set(mine["utterance"]))
-        for row, stretch in zip(mine.to_dict("records"), stretches_of(mine, corpora), strict=True):
+        timed, spans = _tables(corpus, set(mine["utterance"]))
+        for row, span in zip(mine.to_dict("records"), audio_spans(mine, corpora), strict=True):
             key, duration_s = row["key"], durations_s[row["key"]]
             if row["utterance"] in timed:
                 words, how = timed[row["utterance"]], "timed"
             else:
-                told = stretches.get(row["utterance"], [(0.0, duration_s, row["text"])])
-                words, how = _placed(told, stretch, aligner)
+                timed_texts = spans.get(row["utterance"], [(0.0, duration_s, row["text"])])
+                words, how = _placed(timed_texts, span, aligner)
             found[key] = tuple(SpokenWord(key, word.word, word.start_s, word.end_s) for word in words)
             _refuse_behind(found[key], duration_s)
             counts[how if words else "without"] += 1
     return found, counts
 
 
-def _told(counts: Mapping[str, int]) -> str:
+def _counts_text(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {n}" for name, n in sorted(counts.items()))
 
 
@@ -128,11 +128,11 @@ def _tables(
     if (table := corpus.tables.get("words")) is not None:
         for word in spoken_words(_of_these(table, names), f"{corpus.name}: words"):
             timed.setdefault(word.utterance, []).append(word)
-    stretches: dict[str, list[tuple[float, float, str]]] = {}
+    spans: dict[str, list[tuple[float, float, str]]] = {}
     if (table := corpus.tables.get("transcripts")) is not None:
         for name, text, start, end in timed_rows(_of_these(table, names), "text", f"{corpus.name}: transcripts"):
-            stretches.setdefault(name, []).append((start, end, text))
-    return timed, stretches
+            spans.setdefault(name, []).append((start, end, text))
+    return timed, spans
 
 
 def _of_these(table: pd.DataFrame, names: set[str]) -> pd.DataFrame:
@@ -141,24 +141,22 @@ def _of_these(table: pd.DataFrame, names: set[str]) -> pd.DataFrame:
 
 
 def _placed(
-    told: Sequence[tuple[float, float, str]], stretch: AudioSpan, aligner: PocketSphinx | None
+    timed_texts: Sequence[tuple[float, float, str]], span: AudioSpan, aligner: PocketSphinx | None
 ) -> tuple[list[SpokenWord], str]:
     """Words of stretches of an utterance, and how they got their times."""
     words: list[SpokenWord] = []
     hows = set()
-    for start_s, end_s, text in told:
-        aligned = [] if aligner is None else _aligned(start_s, end_s, text, stretch, aligner)
+    for start_s, end_s, text in timed_texts:
+        aligned = [] if aligner is None else _aligned(start_s, end_s, text, span, aligner)
         words += aligned or spread_words(text, start_s, end_s)
         hows.add("aligned" if aligned else "spread")
     return words, "aligned" if hows == {"aligned"} else "spread"
 
 
-def _aligned(start_s: float, end_s: float, text: str, stretch: AudioSpan, aligner: PocketSphinx) -> list[SpokenWord]:
+def _aligned(start_s: float, end_s: float, text: str, span: AudioSpan, aligner: PocketSphinx) -> list[SpokenWord]:
     """Words by forced alignment; none where the text cannot be found."""
     try:
-        samples = read(
-            stretch.audio, ASR_RATE, start_s=stretch.start_s + start_s, end_s=stretch.start_s + end_s
-        ).samples
+        samples = read(span.audio, ASR_RATE, start_s=span.start_s + start_s, end_s=span.start_s + end_s).samples
         found = aligner.align(samples, ASR_RATE, text)
     except AudioError:  # a wrong transcript, or speech that the English model does not follow
         return []
@@ -179,25 +177,25 @@ def recognized_words(
     """
     name, options = transcripts.source.name, transcripts.source.options
     say(f"recognising the words of {len(rows)} utterances")
-    found = transcribe_files(stretches_of(rows, corpora), name, options)
+    found = transcribe_files(audio_spans(rows, corpora), name, options)
     if found.refused:
         first = next(iter(found.refused.values()))
         more = f" ({len(found.refused) - 1} more recordings are refused)" if len(found.refused) > 1 else ""
         raise AudioError(f"{first}{more}")
     words: Words = {}
     texts = []
-    for key, heard in zip(rows["key"], found.transcripts, strict=True):
-        assert heard is not None
-        texts.append(heard.text)
+    for key, recognized in zip(rows["key"], found.transcripts, strict=True):
+        assert recognized is not None
+        texts.append(recognized.text)
         placed: Iterator[SpokenWord] | Sequence[SpokenWord] = (
-            [SpokenWord("", word.word, word.start_s, word.end_s) for word in heard.words]
-            if heard.words
-            else spread_words(heard.text, 0.0, durations_s[key])
+            [SpokenWord("", word.word, word.start_s, word.end_s) for word in recognized.words]
+            if recognized.words
+            else spread_words(recognized.text, 0.0, durations_s[key])
         )
         words[key] = tuple(SpokenWord(key, word.word, word.start_s, word.end_s) for word in placed)
     given = (rows["text"] != "").to_numpy()
     errors = corpus_word_errors(
-        (said, heard) for said, heard, is_given in zip(rows["text"], texts, given, strict=True) if is_given
+        (reference, text) for reference, text, is_given in zip(rows["text"], texts, given, strict=True) if is_given
     )
     fact = {
         "source": name, "options": dict(options), "used": transcripts.used, "n_words": errors.n_reference,

@@ -9,7 +9,7 @@ from affectra.corpora.manifest import Corpus
 from affectra.errors import AudioError, ConfigError
 from affectra.recipes.recipe import Transcripts
 from affectra.registry import check_options, unknown_name
-from affectra.runs.units.inputs import stretches_of
+from affectra.runs.units.inputs import audio_spans
 from affectra.splits.protocols.folds import Fold
 from affectra.text.asr.corruption import Corruption, Vocabulary, generator
 from affectra.text.asr.transcripts import RECOGNIZERS, transcribe_files
@@ -19,15 +19,15 @@ CORRUPTION = "corruption"
 MISSING = "missing"
 
 
-class Said(NamedTuple):
+class TurnTexts(NamedTuple):
     """The words of a fold's turns.
 
     Attributes:
-        heard: turns as training reads them.
+        trained: turns as training reads them.
         tested: turns as they are read in tests; at least those of the dialogues that are tested.
     """
 
-    heard: pd.DataFrame
+    trained: pd.DataFrame
     tested: pd.DataFrame
 
 
@@ -59,7 +59,7 @@ def transcribe_turns(
     folds: Sequence[Fold],
     transcripts: Transcripts,
     say: Callable[[str], None],
-) -> tuple[list[Said], dict[str, Any]]:
+) -> tuple[list[TurnTexts], dict[str, Any]]:
     """The turns of each fold with other words, and how far these are from the corpus's own.
 
     A recogniser hears the turns that have a recording; the others have no words then, or keep theirs where it hears
@@ -82,7 +82,7 @@ def transcribe_turns(
     fact: dict[str, Any] = {"source": name, "options": dict(transcripts.source.options), "used": transcripts.used}
     if transcripts.used == MISSING:
         filled, counts = _fill_in(corpora, turns, transcripts, say)
-        return [Said(filled, filled)] * len(folds), {**fact, **counts}
+        return [TurnTexts(filled, filled)] * len(folds), {**fact, **counts}
     read = [turns if is_always else _of_tested_dialogues(turns, [fold]) for fold in folds]
     if is_recognised(transcripts):
         found = _recognize(corpora, turns if is_always else _of_tested_dialogues(turns, folds), transcripts, say)
@@ -91,10 +91,10 @@ def transcribe_turns(
         written = [_corrupt(rows, turns, fold, transcripts) for rows, fold in zip(read, folds, strict=True)]
     errors = sum((_errors(turns, rows, fold) for rows, fold in zip(written, folds, strict=True)), WordErrors())
     rate = errors.rate if errors.n_reference else None
-    said = f"word error rate {rate:.3f}" if rate is not None else "no reference to count errors against"
-    say(f"transcripts by {name}: {said} over {errors.n_reference} words of the turns that are scored")
+    summary = f"word error rate {rate:.3f}" if rate is not None else "no reference to count errors against"
+    say(f"transcripts by {name}: {summary} over {errors.n_reference} words of the turns that are scored")
     fact |= {"word_error_rate": rate, "n_words": errors.n_reference}
-    return [Said(rows if is_always else turns, rows) for rows in written], fact
+    return [TurnTexts(rows if is_always else turns, rows) for rows in written], fact
 
 
 def _fill_in(
@@ -117,8 +117,8 @@ def _of_tested_dialogues(turns: pd.DataFrame, folds: Sequence[Fold]) -> pd.DataF
 
 def _errors(given: pd.DataFrame, written: pd.DataFrame, fold: Fold) -> WordErrors:
     scored = written[written["key"].isin(set(fold.test))]
-    said = given["text"].loc[scored.index]
-    return corpus_word_errors((a, b) for a, b in zip(said, scored["text"], strict=True) if a)
+    reference = given["text"].loc[scored.index]
+    return corpus_word_errors((a, b) for a, b in zip(reference, scored["text"], strict=True) if a)
 
 
 def _corrupt(rows: pd.DataFrame, turns: pd.DataFrame, fold: Fold, transcripts: Transcripts) -> pd.DataFrame:
@@ -135,12 +135,12 @@ def _recognize(
     corpora: tuple[Corpus, ...], turns: pd.DataFrame, transcripts: Transcripts, say: Callable[[str], None]
 ) -> pd.DataFrame:
     """`text` and `has_text` of turns: also what a recogniser hears no word in has been listened to."""
-    heard = turns[turns["has_audio"]]
-    say(f"recognising the words of {len(heard)} turns")
-    found = transcribe_files(stretches_of(heard, corpora), transcripts.source.name, transcripts.source.options)
+    recorded = turns[turns["has_audio"]]
+    say(f"recognising the words of {len(recorded)} turns")
+    found = transcribe_files(audio_spans(recorded, corpora), transcripts.source.name, transcripts.source.options)
     if found.refused:
         first = next(iter(found.refused.values()))
         more = f" ({len(found.refused) - 1} more recordings are refused)" if len(found.refused) > 1 else ""
         raise AudioError(f"{first}{more}")
-    texts = pd.Series([t.text for t in found.transcripts if t is not None], heard.index, dtype=object)
+    texts = pd.Series([t.text for t in found.transcripts if t is not None], recorded.index, dtype=object)
     return pd.DataFrame({"text": texts.reindex(turns.index, fill_value=""), "has_text": turns["has_audio"]})

@@ -53,7 +53,7 @@ class _Turn(NamedTuple):
     is_labelled: bool
 
 
-def heard_dialogues(turns: pd.DataFrame, fold: Fold, part: str) -> list[Dialogue]:
+def dialogues_of_part(turns: pd.DataFrame, fold: Fold, part: str) -> list[Dialogue]:
     """The dialogues of a part of a fold, with the turns that it may hear.
 
     - Test dialogues are whole: whoever else speaks in them gives context.
@@ -74,19 +74,19 @@ def heard_dialogues(turns: pd.DataFrame, fold: Fold, part: str) -> list[Dialogue
     held_out = {turn.voice for turn in rows if turn.key in hidden and turn.voice[1]}
     held_out -= {turn.voice for turn in rows if turn.key in train}  # who is on both sides is not held out
     found = []
-    for _, group in groupby(rows, key=lambda turn: turn.conversation):
-        said = list(group)
-        mine = {turn.voice for turn in said if turn.key in own}
+    for _, of_dialogue in groupby(rows, key=lambda turn: turn.conversation):
+        group = list(of_dialogue)
+        mine = {turn.voice for turn in group if turn.key in own}
         if not mine:
             continue
-        lost = {turn.voice for turn in said if turn.key in hidden}
+        lost = {turn.voice for turn in group if turn.key in hidden}
         if part == "train" and lost:
-            left = [turn for turn in said if turn.key in own or (not turn.is_labelled and turn.voice in mine - lost)]
+            left = [turn for turn in group if turn.key in own or (not turn.is_labelled and turn.voice in mine - lost)]
         elif part == "train":
-            left = [turn for turn in said if turn.key in own or (not turn.is_labelled and turn.voice not in held_out)]
+            left = [turn for turn in group if turn.key in own or (not turn.is_labelled and turn.voice not in held_out)]
         else:
             silent = held_out - mine
-            left = [turn for turn in said if turn.key not in hidden and (turn.is_labelled or turn.voice not in silent)]
+            left = [turn for turn in group if turn.key not in hidden and (turn.is_labelled or turn.voice not in silent)]
         speakers = np.unique([turn.voice[1] for turn in left], return_inverse=True)[1]
         found.append(Dialogue(tuple(turn.key for turn in left), tuple(speakers.tolist())))
     return found

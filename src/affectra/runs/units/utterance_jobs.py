@@ -75,10 +75,10 @@ def keys(plan: Plan) -> list[str]:
 
 def adapts(plan: Plan) -> bool:
     """Whether some fold's training hears what it is tested on, without the labels."""
-    return any(unheard(fold, plan) for fold in plan.data.splits.folds)
+    return any(adaptation_keys(fold, plan) for fold in plan.data.splits.folds)
 
 
-def unheard(fold: Fold, plan: Plan) -> list[str]:
+def adaptation_keys(fold: Fold, plan: Plan) -> list[str]:
     """The keys of a test part whose corpora training lacks, where training is to adapt to them."""
     recipe = recipe_of(plan)
     trainings = [recipe.training, *(stage.training for stage in recipe.stages)]
@@ -86,8 +86,8 @@ def unheard(fold: Fold, plan: Plan) -> list[str]:
         return []
     manifest = plan.data.labelled.manifest
     corpus_of = dict(zip(utterance_keys(manifest), manifest["corpus"], strict=True))
-    heard = {corpus_of[key] for key in fold.train}
-    return [key for key in fold.test if corpus_of[key] not in heard]
+    trained = {corpus_of[key] for key in fold.train}
+    return [key for key in fold.test if corpus_of[key] not in trained]
 
 
 def describe_pretraining(plan: Plan, hashes: Mapping[str, str]) -> dict[str, dict[str, Any]]:
@@ -163,7 +163,7 @@ def jobs(
             copies=tuple(copy[key] for copy in augmented for key in fold.train),
             dev=known(fold.dev),
             test=known(fold.test),
-            unlabelled=tuple(examples[key].unlabelled() for key in unheard(fold, plan)),
+            unlabelled=tuple(examples[key].unlabelled() for key in adaptation_keys(fold, plan)),
             start=pretraining[seed].last if pretraining else None,
             threads=threads,
         )

@@ -24,7 +24,7 @@ SMOOTHERS: Mapping[str, Callable[[Array, int], Array]] = {
 
 
 @dataclass(frozen=True)
-class Treatment:
+class DimensionPostProcessing:
     """Post-processing of the predictions of one dimension: slope * smoothed + offset.
 
     Attributes:
@@ -51,7 +51,7 @@ class PostProcessing:
         step_s: from frame to frame.
     """
 
-    by_dimension: Mapping[str, Treatment]
+    by_dimension: Mapping[str, DimensionPostProcessing]
     step_s: float = STEP_S
 
     @classmethod
@@ -98,8 +98,8 @@ class PostProcessing:
     def apply(self, predicted: Array) -> Array:
         """Treat the predictions of one recording, (frame, dimension); no other recording plays a part."""
         columns = [
-            treatment.slope * _smoothed(np.asarray(column, dtype=float), treatment, self.step_s) + treatment.offset
-            for column, treatment in zip(predicted.T, self.by_dimension.values(), strict=True)
+            one.slope * _smoothed(np.asarray(column, dtype=float), one, self.step_s) + one.offset
+            for column, one in zip(predicted.T, self.by_dimension.values(), strict=True)
         ]
         return np.stack(columns, axis=1)
 
@@ -115,29 +115,29 @@ class PostProcessing:
             CheckpointError: it is not that.
         """
         try:
-            found = {str(name): Treatment(**values) for name, values in content["by_dimension"].items()}
+            found = {str(name): DimensionPostProcessing(**values) for name, values in content["by_dimension"].items()}
             processing = cls(found, float(content["step_s"]))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"{source}: not post-processing as `to_json` gives it: {error!r}") from error
-        for name, treatment in found.items():
-            if treatment.smoother not in ("none", *SMOOTHERS):
-                problem = unknown_name("smoother", str(treatment.smoother), ("none", *SMOOTHERS))
+        for name, postprocessing in found.items():
+            if postprocessing.smoother not in ("none", *SMOOTHERS):
+                problem = unknown_name("smoother", str(postprocessing.smoother), ("none", *SMOOTHERS))
                 raise CheckpointError(f"{source}: {name}: {problem}")
         return processing
 
 
-def _fitted(predicted: Sequence[Array], truth: Array, step_s: float) -> Treatment:
+def _fitted(predicted: Sequence[Array], truth: Array, step_s: float) -> DimensionPostProcessing:
     """The treatment of one dimension."""
     known = ~np.isnan(truth)
 
     def ccc(parts: Sequence[Array]) -> float:
         return concordance_cc(truth, np.concatenate(parts), known=known)
 
-    kept, best = Treatment("none", 0.0, 1.0, 0.0, {}), ccc(predicted)
+    kept, best = DimensionPostProcessing("none", 0.0, 1.0, 0.0, {}), ccc(predicted)
     history = {"as predicted": best}
     for name in SMOOTHERS:
         for window_s in WINDOWS_S:
-            tried = Treatment(name, window_s, 1.0, 0.0, {})
+            tried = DimensionPostProcessing(name, window_s, 1.0, 0.0, {})
             if (score := ccc([_smoothed(one, tried, step_s) for one in predicted])) > best + MIN_GAIN:
                 kept, best = tried, score
                 history["smoothed"] = score
@@ -154,11 +154,11 @@ def _fitted(predicted: Sequence[Array], truth: Array, step_s: float) -> Treatmen
     if (score := ccc([slope * part + offset + bias for part in parts])) > best + MIN_GAIN:
         offset += bias
         history["bias taken away"] = score
-    return Treatment(kept.smoother, kept.window_s, slope, offset, history)
+    return DimensionPostProcessing(kept.smoother, kept.window_s, slope, offset, history)
 
 
-def _smoothed(values: Array, treatment: Treatment, step_s: float) -> Array:
-    if treatment.smoother == "none":
+def _smoothed(values: Array, postprocessing: DimensionPostProcessing, step_s: float) -> Array:
+    if postprocessing.smoother == "none":
         return values
-    length = 2 * round(treatment.window_s / step_s / 2) + 1  # odd, so that a window has a middle
-    return SMOOTHERS[treatment.smoother](values, length)
+    length = 2 * round(postprocessing.window_s / step_s / 2) + 1  # odd, so that a window has a middle
+    return SMOOTHERS[postprocessing.smoother](values, length)

@@ -58,7 +58,7 @@ class PocketSphinx:
             self._recognizing = _decoder()
         mono = to_mono(samples, sample_rate, self.sample_rate)
         return transcript_of(
-            [] if "silent" in quality_flags(mono, self.sample_rate) else _hear(self._recognizing, mono)
+            [] if "silent" in quality_flags(mono, self.sample_rate) else _decode(self._recognizing, mono)
         )
 
     def align(self, samples: npt.NDArray[np.floating], sample_rate: int, text: str) -> tuple[Word, ...]:
@@ -89,7 +89,7 @@ class PocketSphinx:
             if self._aligning.lookup_word(word) is None:
                 self._aligning.add_word(word, pronounce(word))
         self._aligning.set_align_text(" ".join(words))
-        found = _hear(self._aligning, mono)
+        found = _decode(self._aligning, mono)
         if tuple(word.word for word in found) != words:
             duration_s = len(mono) / self.sample_rate
             raise AudioError(
@@ -103,7 +103,7 @@ def _decoder(**settings: Any) -> Any:
     return importlib.import_module("pocketsphinx").Decoder(samprate=16_000, loglevel="FATAL", **settings)
 
 
-def _hear(decoder: Any, mono: npt.NDArray[np.float32]) -> list[Word]:
+def _decode(decoder: Any, mono: npt.NDArray[np.float32]) -> list[Word]:
     """The words a decoder finds in 16 kHz samples, without pauses and noises."""
     decoder.reinit_feat()  # else what was learnt of the last utterance's noise would change this one's words
     decoder.start_utt()

@@ -33,8 +33,8 @@ class ModalityJob:
         specification: the recogniser to build.
         train: turns to learn from, with their class.
         dev: turns to watch.
-        heard: all turns that training meets, labelled or not, by key.
-        tested: all turns of the dialogues that are tested, by key; other words than `heard` where a recogniser's
+        trained: all turns that training meets, labelled or not, by key.
+        tested: all turns of the dialogues that are tested, by key; other words than `trained` where a recogniser's
             transcripts are used in tests alone, none where the modality is withheld.
     """
 
@@ -43,7 +43,7 @@ class ModalityJob:
     specification: Specification
     train: tuple[Example, ...]
     dev: tuple[Example, ...]
-    heard: Mapping[str, Utterance]
+    trained: Mapping[str, Utterance]
     tested: Mapping[str, Utterance]
 
 
@@ -147,12 +147,12 @@ class DialogueFoldJob:
             {},
         )  # fmt: skip
         recognizer = load_checkpoint(folder)
-        heard = embed_turns(recognizer, modality.heard, folder / "heard")
-        return _Found(heard, heard, embed_turns(recognizer, modality.tested, folder / "tested"))
+        trained = embed_turns(recognizer, modality.trained, folder / "heard")
+        return _Found(trained, trained, embed_turns(recognizer, modality.tested, folder / "tested"))
 
     def _head(self, name: str, modalities: Sequence["_Found"]) -> "_Found":
         """Train a network over dialogues, and what it says of every turn."""
-        from affectra.training.units.head import HeadJob, HeardPart, train_head  # late, see `fold`
+        from affectra.training.units.head import HeadData, HeadJob, train_head  # late, see `fold`
 
         head = self.fusion if name == FUSION else self.context
         assert head is not None
@@ -161,7 +161,7 @@ class DialogueFoldJob:
         train_head(
             HeadJob(
                 self.folder / name, name, self.seed, self.fold, head, self.classes, sizes,
-                HeardPart(self.train, train, self.train_targets), HeardPart(self.dev, dev, self.dev_targets),
+                HeadData(self.train, train, self.train_targets), HeadData(self.dev, dev, self.dev_targets),
             )
         )  # fmt: skip
         network, _ = load_head(self.folder / name)

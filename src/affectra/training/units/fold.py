@@ -160,7 +160,7 @@ class FoldJob:
         start = self.start
         own = [(stage.name, self.folder / stage.name, stage.training) for stage in self.stages]
         for name, folder, training in [*own, (LAST, self.folder, plan)]:
-            heard = self.unlabelled if training.unlabelled_batch_size else ()
+            used = self.unlabelled if training.unlabelled_batch_size else ()
             train_stage(
                 StageJob(
                     folder,
@@ -171,7 +171,7 @@ class FoldJob:
                     training,
                     (*self.train, *self.copies),
                     self.dev,
-                    heard,
+                    used,
                     start,
                 ),
                 groups,
@@ -184,14 +184,14 @@ class FoldJob:
 def _fit(job: FoldJob, groups: Mapping[str, Statistics]) -> Recognizer:
     """A model that is fitted at once; what it settled itself stands in its checkpoint as if it had been given."""
     recognizer = Recognizer(job.specification)
-    heard = (*job.train, *job.copies)
-    recognizer.normalization.fit(example.load() for example in heard)
+    used = (*job.train, *job.copies)
+    recognizer.normalization.fit(example.load() for example in used)
     part = Vectors(
-        features=np.stack([recognizer.whole_features(e.load(), groups.get(e.key)) for e in heard]),
-        targets=np.array([example.target for example in heard]),
-        groups=[example.domain("speaker") for example in heard],
-        corpora=[example.corpus for example in heard],
-        auxiliary=np.array([example.auxiliary for example in heard]),
+        features=np.stack([recognizer.whole_features(e.load(), groups.get(e.key)) for e in used]),
+        targets=np.array([example.target for example in used]),
+        groups=[example.domain("speaker") for example in used],
+        corpora=[example.corpus for example in used],
+        auxiliary=np.array([example.auxiliary for example in used]),
     )
     settled = recognizer.network.fit(part)
     model = job.specification.model

@@ -25,7 +25,7 @@ from affectra.tasks.traces.delay import find_delay, move_back, shift_back
 from affectra.tasks.traces.postprocessing import PostProcessing
 from affectra.tasks.traces.table import Trace
 from affectra.training.seeds import derive_seed
-from affectra.training.units.timelines import RatedUtterance, Timeline, network_plan, said_frames
+from affectra.training.units.timelines import RatedUtterance, Timeline, network_plan, word_features
 from affectra.training.units.word_space import fit_word_space, known_share
 
 DESCRIPTION = {"name": "log-mel", "options": {}}  # ours: what a delay is searched with, mean and deviation of a frame
@@ -41,7 +41,7 @@ class FrameFoldJob:
         seed: the run's seed.
         fold: number of the fold.
         recipe: what to do.
-        heard: utterances that training meets, by key, those of the dev part too.
+        trained: utterances that training meets, by key, those of the dev part too.
         tested: utterances of the dialogues that are tested, by key; with other words where a recogniser's are used in
             tests alone.
         train: dialogues with what training may hear of them.
@@ -57,7 +57,7 @@ class FrameFoldJob:
     seed: int
     fold: int
     recipe: ContinuousRecipe
-    heard: Mapping[str, RatedUtterance]
+    trained: Mapping[str, RatedUtterance]
     tested: Mapping[str, RatedUtterance]
     train: tuple[Dialogue, ...]
     dev: tuple[Dialogue, ...]
@@ -86,17 +86,17 @@ class FrameFoldJob:
         self._write_split()
         plan, recipe = network_plan(self.recipe), self.recipe
         space = self._space()
-        said = None if space is None else said_frames(space, self.heard, plan.length_s)
-        delay = self._delay(said)
+        words = None if space is None else word_features(space, self.trained, plan.length_s)
+        delay = self._delay(words)
         delays = list(delay["delay_s"].values())
         labels = {
             key: shift_back(trace, delays, plan.length_s)
             for part in ("train", "dev")
-            for key, trace in self._traces(self.heard, part).items()
+            for key, trace in self._traces(self.trained, part).items()
         }
         own = {part: {key: labels[key] for key in self.parts[part]} for part in ("train", "dev")}
-        train = [Timeline(one, self.heard, plan.reader, said, own["train"]) for one in self.train]
-        dev = [Timeline(one, self.heard, plan.reader, said, own["dev"]) for one in self.dev]
+        train = [Timeline(one, self.trained, plan.reader, words, own["train"]) for one in self.train]
+        dev = [Timeline(one, self.trained, plan.reader, words, own["dev"]) for one in self.dev]
         train_network(
             plan, recipe.training, self.folder, (self.seed, self.fold), train=train, dev=dev,
             sequence_frames=recipe.sequence_frames,
@@ -104,8 +104,8 @@ class FrameFoldJob:
         network, _ = load_network(self.folder)
         if torch.cuda.is_available():
             network.cuda()
-        treatment = self._treatment(network, dev, delays)
-        tested = None if space is None else said_frames(space, self.tested, plan.length_s)
+        postprocessing = self._fit_postprocessing(network, dev, delays)
+        tested = None if space is None else word_features(space, self.tested, plan.length_s)
         test = [Timeline(one, self.tested, plan.reader, tested, {}) for one in self.test]
         answers = _by_utterance(network, test)
         keys = list(self._traces(self.tested, "test"))
@@ -113,17 +113,17 @@ class FrameFoldJob:
         write_json(
             self.folder / "traces.json",
             {
-                **delay, "postprocessing": treatment and treatment.to_json(), "words": self._words(space),
+                **delay, "postprocessing": postprocessing and postprocessing.to_json(), "words": self._words(space),
                 "attention": _taken({key: answers[key] for key in keys}, tested), **self.origin,
             },
         )  # fmt: skip
         moved = {key: move_back(answers[key].predictions, delays, plan.length_s) for key in keys}
-        self._write_predictions(moved, treatment)
+        self._write_predictions(moved, postprocessing)
         shutil.rmtree(self.folder / "resume", ignore_errors=True)
 
     def _write_split(self) -> None:
         split: dict[str, list[str]] = {name: list(keys) for name, keys in self.parts.items()}
-        people = [self.heard[key] for key in self.parts["train"]]
+        people = [self.trained[key] for key in self.parts["train"]]
         split["train_speakers"] = [f"{one.corpus}/{one.speaker}" if one.speaker else "" for one in people]
         write_json(self.folder / "split.json", split)
 
@@ -131,7 +131,7 @@ class FrameFoldJob:
         """The words' vectors, learnt from what training hears."""
         if self.recipe.words is None:
             return None
-        training = [self.heard[key].speech for dialogue in self.train for key in dialogue.keys]
+        training = [self.trained[key].speech for dialogue in self.train for key in dialogue.keys]
         seed = derive_seed(self.seed, self.fold, "words")
         space = fit_word_space(self.recipe.words.vectors, training, self.recipe.words.unknown, seed)
         space.save(self.folder)
@@ -142,7 +142,7 @@ class FrameFoldJob:
         if space is None:
             return None
         found: dict[str, Mapping[str, Speech]] = {
-            "train": {key: self.heard[key].speech for key in self.parts["train"]},
+            "train": {key: self.trained[key].speech for key in self.parts["train"]},
             "test": {key: self.tested[key].speech for key in self.parts["test"]},
         }
         return {**space.facts(), **{part: known_share(space, speeches) for part, speeches in found.items()}}
@@ -152,7 +152,7 @@ class FrameFoldJob:
         found = {key: utterances[key].trace for key in self.parts[part]}
         return {key: trace for key, trace in found.items() if trace is not None}
 
-    def _delay(self, said: Mapping[str, WordFeatures] | None) -> dict[str, Any]:
+    def _delay(self, words: Mapping[str, WordFeatures] | None) -> dict[str, Any]:
         """How late the raters are, by dimension, and how that came about; what was searched, where it was."""
         dimensions, wanted = self.recipe.dimensions, self.recipe.delay_s
         if wanted != "search":
@@ -162,12 +162,12 @@ class FrameFoldJob:
 
         def recordings(part: str) -> list[tuple[npt.NDArray, npt.NDArray]]:
             found = []
-            for key, trace in self._traces(self.heard, part).items():
-                described = self.heard[key].described
+            for key, trace in self._traces(self.trained, part).items():
+                described = self.trained[key].described
                 assert described is not None
                 features = reader.read(described, 0, len(trace))
-                if said is not None:
-                    features = np.concatenate([features, said[key].read(0, len(trace))], axis=1)
+                if words is not None:
+                    features = np.concatenate([features, words[key].read(0, len(trace))], axis=1)
                 found.append((features, trace.with_gaps))
             return found
 
@@ -176,13 +176,13 @@ class FrameFoldJob:
         searched = {"tried_s": list(delay.tried_s), "correlation": {k: list(v) for k, v in delay.scores.items()}}
         return {"delay_s": delay.seconds, "delay_from": "dev" if watched else "training folds", "searched": searched}
 
-    def _treatment(
+    def _fit_postprocessing(
         self, network: FrameNetwork, dev: Sequence[Timeline], delays: Sequence[float]
     ) -> PostProcessing | None:
         """Post-processing that the dev part asks for."""
         if not self.recipe.postprocessing:
             return None
-        traces = self._traces(self.heard, "dev")
+        traces = self._traces(self.trained, "dev")
         answers, step_s = _by_utterance(network, dev), self.recipe.frames.length_s
         return PostProcessing.fit(
             [move_back(answers[key].predictions, delays, step_s)[: len(trace)] for key, trace in traces.items()],
@@ -200,10 +200,10 @@ class FrameFoldJob:
             with atomic_path(self.folder / "attention.safetensors") as temporary:
                 save_file({key: np.ascontiguousarray(one) for key, one in weights.items()}, temporary)
 
-    def _write_predictions(self, predicted: Mapping[str, Predictions], treatment: PostProcessing | None) -> None:
+    def _write_predictions(self, predicted: Mapping[str, Predictions], postprocessing: PostProcessing | None) -> None:
         rows = []
         for key, trace in self._traces(self.tested, "test").items():
-            frames = predicted[key] if treatment is None else treatment.apply(predicted[key])
+            frames = predicted[key] if postprocessing is None else postprocessing.apply(predicted[key])
             if not np.isfinite(frames).all():
                 raise AffectraError(f"{self.folder}: the predictions of {key} are no numbers; look at its audio")
             one = self.tested[key]
@@ -226,11 +226,11 @@ def _by_utterance(network: FrameNetwork, timelines: Sequence[Timeline]) -> dict[
     return found
 
 
-def _taken(answers: Mapping[str, FrameAnswer], said: Mapping[str, WordFeatures] | None) -> dict[str, float] | None:
+def _taken(answers: Mapping[str, FrameAnswer], words: Mapping[str, WordFeatures] | None) -> dict[str, float] | None:
     """The share of the words' stream that the network takes, where a word is said and where none is; or None."""
-    if said is None or any(one.attention is None for one in answers.values()):
+    if words is None or any(one.attention is None for one in answers.values()):
         return None
     shares = np.concatenate([one.attention[:, 1] for one in answers.values() if one.attention is not None])
-    spoken = np.concatenate([said[key].owners[: len(one.predictions)] != SILENCE for key, one in answers.items()])
+    spoken = np.concatenate([words[key].owners[: len(one.predictions)] != SILENCE for key, one in answers.items()])
     parts = {"word said": shares[spoken], "none said": shares[~spoken]}
     return {name: float(part.mean()) for name, part in parts.items() if len(part)}

@@ -48,7 +48,7 @@ def train_network(
     torch.manual_seed(derive_seed(*place, "frames", "weights"))
     network = FrameNetwork(plan)
     if plan.front_end is not None:
-        network.normalization.fit(_heard(train))
+        network.normalization.fit(_acoustic_frames(train))
     data = PieceDataset(train, sequence_frames, len(plan.dimensions))
     batches = EpochBatches(len(data), training.batch_size, 0, 0, *place, "frames")
     check_parts(network, training)
@@ -78,7 +78,7 @@ class _Timelines(Dataset[Timeline]):
         return self.timelines[index]
 
 
-def _heard(timelines: Sequence[Timeline]) -> Any:
+def _acoustic_frames(timelines: Sequence[Timeline]) -> Any:
     """Acoustic frames of timelines, `BLOCK` in memory at a time."""
     for timeline in timelines:
         for start in range(0, len(timeline), BLOCK):

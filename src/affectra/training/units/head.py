@@ -22,7 +22,7 @@ from affectra.training.watch import TurnWatch
 
 
 @dataclass(frozen=True)
-class HeardPart:
+class HeadData:
     """A part of a fold as a head hears it.
 
     Attributes:
@@ -59,8 +59,8 @@ class HeadJob:
     head: Head
     classes: tuple[str, ...]
     sizes: tuple[int, ...]
-    train: HeardPart
-    dev: HeardPart
+    train: HeadData
+    dev: HeadData
 
 
 def train_head(job: HeadJob) -> None:

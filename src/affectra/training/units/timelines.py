@@ -34,7 +34,7 @@ class RatedUtterance:
         key: its name in splits and predictions.
         corpus: its corpus.
         speaker: its speaker, "" if unknown.
-        stretch: its recording.
+        span: its recording.
         n_frames: frames of the labels that it lasts.
         frames: file with its cached frames; None where the recording is not heard.
         described: file with cached frames that a delay is searched with; None where none is searched.
@@ -46,7 +46,7 @@ class RatedUtterance:
     key: str
     corpus: str
     speaker: str
-    stretch: AudioSpan
+    span: AudioSpan
     n_frames: int
     frames: Path | None
     described: Path | None
@@ -57,15 +57,15 @@ class RatedUtterance:
     @property
     def speech(self) -> Speech:
         """Spoken words, and where in a recording they are."""
-        return Speech(self.words, self.stretch, self.language)
+        return Speech(self.words, self.span, self.language)
 
 
 def network_plan(recipe: ContinuousRecipe) -> NetworkPlan:
     """Give the plan of the network that a recipe describes."""
-    heard = recipe.frames.front_end
+    front_end = recipe.frames.front_end
     return NetworkPlan(
         model=recipe.model.model_dump(),
-        front_end=None if heard is None else heard.model_dump(),
+        front_end=None if front_end is None else front_end.model_dump(),
         normalization=recipe.frames.normalization,
         length_s=recipe.frames.length_s,
         n_semantic=0 if recipe.words is None else size_of(recipe.words.vectors),
@@ -73,7 +73,9 @@ def network_plan(recipe: ContinuousRecipe) -> NetworkPlan:
     )
 
 
-def said_frames(space: WordSpace, utterances: Mapping[str, RatedUtterance], length_s: float) -> dict[str, WordFeatures]:
+def word_features(
+    space: WordSpace, utterances: Mapping[str, RatedUtterance], length_s: float
+) -> dict[str, WordFeatures]:
     """The words of utterances on their frames, by key."""
     return {
         key: WordFeatures(words_on_frames(one.words, one.n_frames, length_s), space.vectors(one.speech))
@@ -88,7 +90,7 @@ class Timeline:
         dialogue: which, in order.
         utterances: by key.
         reader: reads what is heard; None where nothing is.
-        said: words on frames by key; None where they are not read.
+        words: words on frames by key; None where they are not read.
         labels: what is to be learnt or scored, by key; the frames of other utterances give context alone.
     """
 
@@ -97,10 +99,10 @@ class Timeline:
         dialogue: Dialogue,
         utterances: Mapping[str, RatedUtterance],
         reader: LabelFrames | None,
-        said: Mapping[str, WordFeatures] | None,
+        words: Mapping[str, WordFeatures] | None,
         labels: Mapping[str, Trace],
     ) -> None:
-        self.keys, self.utterances, self.reader, self.said = dialogue.keys, utterances, reader, said
+        self.keys, self.utterances, self.reader, self.words = dialogue.keys, utterances, reader, words
         ends = np.cumsum([utterances[key].n_frames for key in dialogue.keys])
         self.spans = dict(zip(dialogue.keys, zip([0, *ends[:-1]], ends, strict=True), strict=True))
         self.labels = {key: labels[key] for key in dialogue.keys if key in labels}
@@ -115,11 +117,11 @@ class Timeline:
             frames = self.utterances[key].frames
             if self.reader is not None and frames is not None:
                 acoustic.append(self.reader.read(frames, first, behind))
-            if self.said is not None:
-                semantic.append(self.said[key].read(first, behind))
+            if self.words is not None:
+                semantic.append(self.words[key].read(first, behind))
         return (
             np.concatenate(acoustic) if self.reader is not None else None,
-            np.concatenate(semantic) if self.said is not None else None,
+            np.concatenate(semantic) if self.words is not None else None,
         )
 
     def truth(self, start: int, stop: int, n_dimensions: int) -> tuple[Array, npt.NDArray[np.bool_]]:

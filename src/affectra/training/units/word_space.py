@@ -119,8 +119,8 @@ def _speech2vec(
         n_refinements=n_refinements, n_frequent=n_frequent, n_neighbours=n_neighbours, seed=seed,
     )  # fmt: skip
     languages = sorted({speech.language for speech in training if speech.language})
-    told = alignment_numbers(alignment, check_homophones(spoken, languages))
-    return AcousticWords(network, alignment, {"alignment": told})
+    facts = alignment_numbers(alignment, check_homophones(spoken, languages))
+    return AcousticWords(network, alignment, {"alignment": facts})
 
 
 def _sentences(training: Sequence[Speech]) -> list[list[str]]:
@@ -178,7 +178,7 @@ def fit_word_space(component: Component, training: Sequence[Speech], unknown: Un
 
 def known_share(space: WordSpace, speeches: Mapping[str, Speech]) -> dict[str, Any]:
     """How much of what is said has a vector."""
-    said = [word.word for speech in speeches.values() for word in speech.words]
+    spoken = [word.word for speech in speeches.values() for word in speech.words]
     if not isinstance(space, WrittenWords):
-        return {"said": len(said), "known": len(said)}
-    return {"said": len(said), "known": sum(find_vector(space.table, word) is not None for word in said)}
+        return {"said": len(spoken), "known": len(spoken)}
+    return {"said": len(spoken), "known": sum(find_vector(space.table, word) is not None for word in spoken)}

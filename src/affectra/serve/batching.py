@@ -50,8 +50,8 @@ def _take(block: Block) -> list[Window]:
 
 def _outputs(recognizer: Recognizes, parts: Sequence[Sequence[Window]]) -> list[list[UtteranceOutput] | BaseException]:
     """Of each part, in one run; where that fails, in one for each, so that nobody pays for somebody else's sound."""
-    found = attempt(recognizer.together, [window.samples for part in parts for window in part])
+    found = attempt(recognizer.recognize_batch, [window.samples for part in parts for window in part])
     if isinstance(found, BaseException):
-        return [attempt(recognizer.together, [window.samples for window in part]) for part in parts]
+        return [attempt(recognizer.recognize_batch, [window.samples for window in part]) for part in parts]
     rest = iter(found)
     return [list(islice(rest, len(part))) for part in parts]

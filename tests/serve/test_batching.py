@@ -12,8 +12,8 @@ from affectra.errors import AudioError
 from affectra.features.specification import UtteranceOutput
 from affectra.predict.model import Model
 from affectra.predict.stream import Stream
+from affectra.serve.batching import Block, recognize_blocks
 from affectra.serve.refusal import Busy, Refusal
-from affectra.serve.together import Block, recognize_blocks
 from affectra.serve.workers import Workers
 from hearing import Ear, hearing
 
@@ -26,11 +26,11 @@ class Batched(Ear):
         self.batches: list[int] = []
         self.loudest = loudest
 
-    def together(self, waveforms: Sequence[np.ndarray]) -> list[UtteranceOutput]:
+    def recognize_batch(self, waveforms: Sequence[np.ndarray]) -> list[UtteranceOutput]:
         self.batches.append(len(waveforms))
         if any(np.abs(samples).max() > self.loudest for samples in waveforms):
             raise ZeroDivisionError("too loud")
-        return super().together(waveforms)
+        return super().recognize_batch(waveforms)
 
 
 def sound(k: int, seconds: float = 2.5) -> np.ndarray:

@@ -15,7 +15,7 @@ SLACK_S = 0.1  # ours: tables round, and end a little behind the recording
 
 
 @dataclass(frozen=True)
-class HeardTurn:
+class TurnInput:
     """Samples, words and flags of a turn, as far as it has them.
 
     Attributes:
@@ -31,7 +31,7 @@ class HeardTurn:
     flags: frozenset[str]
 
 
-def hear(turn: Turn, sample_rate: int, *, words: Words | None) -> HeardTurn:
+def read_turn(turn: Turn, sample_rate: int, *, words: Words | None) -> TurnInput:
     """Read a turn, and recognise its words where it has none.
 
     Args:
@@ -59,11 +59,11 @@ def hear(turn: Turn, sample_rate: int, *, words: Words | None) -> HeardTurn:
     if words is not None and not text:
         text = words.of(samples, sample_rate)
         flags |= {"asr"} if text else {"no_text"}
-    return HeardTurn(samples, duration_s, text, frozenset(flags))
+    return TurnInput(samples, duration_s, text, frozenset(flags))
 
 
-def unheard(turn: Turn, *, wants_audio: bool, wants_text: bool) -> HeardTurn:
+def without_recording(turn: Turn, *, wants_audio: bool, wants_text: bool) -> TurnInput:
     """A turn without a recording, or with one that cannot be read."""
     duration_s = 0.0 if turn.end is None else turn.end - turn.start
     flags = [*(["no_audio"] if wants_audio else []), *(["no_text"] if wants_text and not turn.text else [])]
-    return HeardTurn(None, duration_s, turn.text, frozenset(flags))
+    return TurnInput(None, duration_s, turn.text, frozenset(flags))
