@@ -30,7 +30,7 @@ def unweighted_average_recall(truth: Values, predicted: Values) -> float:
     """Unweighted average recall (UA, UAR): the mean over classes of the share of the class that is found.
 
     UA = 1/K sum_k TP_k / (TP_k + FN_k), in [0, 1], over the K classes that occur in the truth; guessing gives 1/K.
-    A class that is only predicted does not count, as no recall can be said of it (what is wrongly given to it is
+    A class that is only predicted does not count, as it has no recall (what is wrongly given to it is
     missing elsewhere).
 
     Raises:

@@ -527,7 +527,7 @@ def test_models_of_conversations_and_of_utterances_are_not_mistaken_for_each_oth
     assert predict(recording) == 2
     assert "affectra-base: recognises recordings one by one" in capsys.readouterr().err
     assert main(["predict", str(recording), "--model", str(both / "text")]) == 2
-    assert "reads text and hears nothing" in capsys.readouterr().err
+    assert "reads text, not recordings" in capsys.readouterr().err
     assert main(["predict", str(recording), "--asr", "none"]) == 2
     assert "--asr needs --dialogue" in capsys.readouterr().err
 

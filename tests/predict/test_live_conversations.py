@@ -73,5 +73,5 @@ def test_six_hundred_turns_cost_a_causal_model_one_pass_as_they_cost_another(
 
 def test_a_model_that_hears_what_follows_cannot_answer_live(tmp_path: Path) -> None:
     model = conversation.load(untrained(tmp_path / "text", "text"))
-    with pytest.raises(ConfigError, match=r"hears the turns that follow.*causal: true"):
+    with pytest.raises(ConfigError, match=r"reads the turns that follow.*causal: true"):
         next(model.recognize(Conversation("", (Turn(1, None, text="so it is"),)), live=True))

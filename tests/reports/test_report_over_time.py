@@ -217,7 +217,7 @@ def test_the_report_says_whether_the_sound_of_words_has_the_meaning_of_the_text(
     words = {"alignment": {**ALIGNED, **changed}, "test": {"said": 40, "known": 30}}
     run = tell(fake_run(tmp_path), delay_s={"arousal": 0.0, "valence": 0.0}, delay_from="given", words=words)
     for text in both(run):
-        assert "Of the words said in the test parts 75.0% have a vector." in text
+        assert "Of the words spoken in the test parts 75.0% have a vector." in text
         for fact in facts:
             assert fact in html.unescape(text), fact
         assert ("P@1" in text) == (changed.get("n_words") != 0)

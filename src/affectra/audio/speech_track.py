@@ -32,7 +32,7 @@ class TracksSpeech(Protocol):
 
 
 class SpeechTrack:
-    """Speech to any detector at hand: Silero misses screams. Each sample is processed once, by detectors with memory.
+    """Speech to any installed detector: Silero misses screams. Each sample is processed once, by detectors with memory.
 
     Args:
         sample_rate: of the samples to come, Hz.

@@ -45,9 +45,9 @@ def export(
         The new folder.
     calibrate_on
         Runs of the same recipe under other protocols, e.g. loco: the calibration is fitted on theirs and this run's
-        predictions of what their models had not heard.
+        predictions on what their models were not trained on.
     licence
-        What the weights may be used for, said in the card and wherever the model is named.
+        What the weights may be used for, shown in the card and wherever the model is named.
     """
     from affectra.predict.export import export as export_model
 

@@ -52,7 +52,7 @@ def predict(
     classes
         Offer these alone, with commas between them.
     abstain
-        Answer "unknown" where there is nothing to hear or the model is not sure enough.
+        Answer "unknown" where there is no speech or the model is not sure enough.
     out
         Write to this .csv, .json, .tsv or .TextGrid file, or with --format textgrid into this folder, one a recording;
         the same command again goes on where it stopped, and does again what has changed.
@@ -65,7 +65,7 @@ def predict(
     channel
         With --dialogue SPEAKER=CHANNEL: who is on which channel, left, right or a number from 0 on.
     asr
-        With --dialogue what hears the words of turns without a transcript, and of a model over time all words:
+        With --dialogue what recognises the words of turns without a transcript, and for a model over time all words:
         pocketsphinx, hugging-face:MODEL or none.
     """
     if dialogue:
@@ -245,7 +245,7 @@ def listen(
     classes
         Offer these alone, with commas between them.
     abstain
-        Answer "unknown" where there is nothing to hear or the model is not sure enough.
+        Answer "unknown" where there is no speech or the model is not sure enough.
     format_
         How the answers are written.
     """
@@ -265,7 +265,7 @@ def listen(
                 for prediction in live.feed(block):
                     printer.write(source, [as_row(str(source), prediction)])
                     sys.stdout.flush()
-        except KeyboardInterrupt:  # the way to end a microphone; what was heard is answered
+        except KeyboardInterrupt:  # the way to end a microphone; what was recorded is answered
             pass
         for prediction in live.finish():
             printer.write(source, [as_row(str(source), prediction)])

@@ -78,7 +78,7 @@ def read(root: Path, label_source: Literal["consensus", "target"] = "consensus")
     01, target emotion A, speaker F01 (the woman of session 1), scenario S, two letters for the pair, the clip's number.
 
     `sentence` is given where it was spoken: in T, which the improvisation led to, and in R, read. In S and P other
-    things are said. Clips of S and P that share all but the number follow one another; the common part is their
+    things are spoken. Clips of S and P that share all but the number follow one another; the common part is their
     `dialogue`, the number their `turn`. How both speakers' clips interleave is written nowhere. `text` comes from
     transcripts named like the clips, where there are any.
 
@@ -93,7 +93,7 @@ def read(root: Path, label_source: Literal["consensus", "target"] = "consensus")
         root: the corpus's folder.
         label_source: where `emotion` comes from. "consensus": from most of the raters, "other" where they chose that
             and "none" where no word had most. "target": from the letter in the name, what the scene aimed at, which is
-            NOT what was heard; empty in P, since nobody aimed at anything there.
+            NOT what was perceived; empty in P, since nobody aimed at anything there.
 
     Raises:
         CorpusError: no label file, or no usable clip in it.

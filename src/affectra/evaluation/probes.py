@@ -30,7 +30,7 @@ class Probe:
 
     Attributes:
         part: which embeddings: "train", "test" or "all" of a run, "" outside of one.
-        domain: what is read: one of `DOMAINS`, or "train/<corpus>" for training against a corpus not heard there.
+        domain: what is read: one of `DOMAINS`, or "train/<corpus>" for training against a corpus that is not in it.
         balanced_accuracy: UA on rows the classifier was not fitted on; None where it cannot be measured.
         chance: UA of guessing, 1 / number of values; None as before.
         interval: of the accuracy, 95 %, by bootstrap over speakers; None with fewer than three. It does not count that
@@ -128,7 +128,7 @@ def probe(
 ) -> Probe:
     """Read a domain from embeddings by logistic regression on standardised features, in five folds.
 
-    Corpus, gender and language are read from speakers the classifier has not heard: else it would know the voice. A
+    Corpus, gender and language are read from speakers the classifier was not fitted on: else it would know the voice. A
     speaker can only be read from other utterances of the same one, so there the folds are over utterances. Classes
     weigh the same. A value of fewer than two speakers (utterances where speakers are read) is left out and named, and
     with fewer than two values left nothing is measured.
@@ -147,10 +147,10 @@ def probe(
 def proxy_a_distance(
     source: Array, target: Array, source_speakers: Sequence[str], target_speakers: Sequence[str]
 ) -> float | None:
-    """How well two sets of embeddings are told apart: 2 (1 - 2 error) (Ben-David et al. 2007).
+    """How well two sets of embeddings can be separated: 2 (1 - 2 error) (Ben-David et al. 2007).
 
-    The error is the balanced one (1 - UA) of a linear classifier on speakers it has not heard, so neither the sizes of
-    the sets nor single voices count. 2 means told apart always, 0 not at all; chance may bring it slightly below 0.
+    The error is the balanced one (1 - UA) of a linear classifier on speakers it was not fitted on, so neither the sizes
+    of the sets nor single voices count. 2 means always separated, 0 not at all; chance may bring it slightly below 0.
     None where a set has fewer than two speakers.
 
     Args:

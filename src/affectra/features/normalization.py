@@ -43,7 +43,7 @@ class Normalization(nn.Module):
             fitted by `fit` and kept in the checkpoint; "speaker" and "corpus", statistics of all utterances of the same
             speaker or corpus, given with each utterance. The last two use unlabelled test utterances of those that
             training has not seen, which is transductive, and results say so. A lone recording, of whose speaker and
-            corpus nothing else is at hand, is its own group.
+            corpus nothing else is known, is its own group.
         n_features: features of a frame.
 
     Raises:

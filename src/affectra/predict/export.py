@@ -46,7 +46,7 @@ def export(
     Args:
         source: the run directory or fold.
         out: a new or empty folder.
-        licence: what the weights may be used for; said in the card and in model.json.
+        licence: what the weights may be used for; written into the card and model.json.
         calibrate_on: runs of the same recipe under other protocols, such as leave-one-corpus-out, on whose predictions
             the calibration is fitted as well as on those of `source`.
 
@@ -145,7 +145,7 @@ def _specification(recognizers: Sequence[Recognizer], source: Path, licence: str
 class Graph(nn.Module):
     """Network as it is exported: frames in, probabilities of segments out, averaged over networks.
 
-    Segments come without padding, so that no layer has to mask any; where a network hears the segments of an utterance
+    Segments come without padding, so that no layer has to mask any; where a network takes the segments of an utterance
     together, their last one may be padded and their lengths come too.
 
     Args:
@@ -153,7 +153,7 @@ class Graph(nn.Module):
 
     Shape:
         - frames: (segment, time, feature), as the front end's `frames` gives them
-        - n_frames: (segment,), only for networks that hear segments together
+        - n_frames: (segment,), only for networks that take all segments together
         - probabilities: (segment, class), or (1, class) of the utterance
         - embedding: (segment, feature), or (1, feature), of the first network, whose space the calibration knows
         - auxiliary: the same with a probability for each auxiliary task, if there are any

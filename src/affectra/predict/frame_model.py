@@ -173,7 +173,7 @@ class TraceModel:
             if n_frames * self.step_s > LONGEST_WHOLE_S:
                 raise AudioError(
                     f"{place}: longer than {LONGEST_WHOLE_S:g} s, the most that a network with compat takes, which "
-                    "hears a recording as a whole; cut it into parts"
+                    "takes a recording as a whole; cut it into parts"
                 )
         acoustic, semantic = zip(*kept, strict=True)
         return iter([Piece(_joined(acoustic), tuple(_joined(parts) for parts in zip(*semantic, strict=True)))])

@@ -15,8 +15,8 @@ from affectra.features.words.word_spaces import WordSpace
 from affectra.text.asr.transcripts import ASR_RATE
 from affectra.text.asr.words import Recognizer
 
-CHUNK_S = 30.0  # ours: what a recogniser of words hears at once; bounds its memory
-SEARCH_S = 5.0  # ours: the end of a stretch, in whose quietest place it is cut, so that words seldom are
+CHUNK_S = 30.0  # ours: the most that a recogniser of words gets at once; bounds its memory
+SEARCH_S = 5.0  # ours: the end of a chunk, in whose quietest place it is cut, so that words seldom are
 Array = npt.NDArray[np.float32]
 Source = Callable[[int], Iterable[Array]]  # rate, Hz -> the samples (sample,) of a recording at it, in pieces
 
@@ -25,8 +25,8 @@ class Piece(NamedTuple):
     """The next frames of a recording.
 
     Attributes:
-        acoustic: (frame, feature), None where no voice is heard.
-        semantic: of each word space (frame, feature), zeros where no word is said or heard; None without a space.
+        acoustic: (frame, feature), None where the voice is no input.
+        semantic: of each word space (frame, feature), zeros where no word is spoken; None without a space.
     """
 
     acoustic: Array | None
@@ -35,7 +35,7 @@ class Piece(NamedTuple):
 
 @dataclass(frozen=True)
 class RecognizedSpeech:
-    """A stretch of sound (sample,) at 16 kHz, and the words that are said in it."""
+    """A chunk of sound (sample,) at 16 kHz, and the words recognised in it."""
 
     words: tuple[SpokenWord, ...]
     sound: Array
@@ -52,11 +52,11 @@ def frames_of(
     length_s: float,
     recognizer: Recognizer | None,
 ) -> Iterator[Piece]:
-    """The frames of a recording, in memory of a stretch.
+    """The frames of a recording, no more in memory than a chunk.
 
     Args:
         source: gives the samples; asked once for each rate that is needed.
-        reader: of the voice; None where it is not heard.
+        reader: of the voice; None where it is no input.
         spaces: of the networks, None for one that reads no words.
         length_s: of a frame.
         recognizer: of words; None leaves the words silent.
@@ -66,7 +66,7 @@ def frames_of(
     if recognizer is not None and any(space is not None for space in spaces):
         words = _Frames(_words(source(ASR_RATE), spaces, recognizer, length_s))
     leading = voice or words
-    assert leading is not None, "a network hears the voice or reads words"
+    assert leading is not None, "a network takes the voice or words"
     while n := leading.fill():
         if words is not None and words is not leading:
             n = min(n, words.fill() or n)  # the two rates may round to a frame more or less
@@ -118,7 +118,7 @@ def _voice(source: Source, reader: LabelFrames) -> Iterator[Array]:
 def _words(
     pieces: Iterable[Array], spaces: Sequence[WordSpace | None], recognizer: Recognizer, length_s: float
 ) -> Iterator[tuple[Array, ...]]:
-    """The words of each space on the frames, a stretch at a time."""
+    """The words of each space on the frames, a chunk at a time."""
     for chunk in chunks(pieces, length_s):
         duration_s = len(chunk) / ASR_RATE
         transcript = recognizer.transcribe(chunk, ASR_RATE)
@@ -140,11 +140,11 @@ def _words(
 
 
 def chunks(pieces: Iterable[Array], length_s: float) -> Iterator[Array]:
-    """Stretches of at most `CHUNK_S` of a sound at 16 kHz, each cut between two frames where it is quietest.
+    """Chunks of at most `CHUNK_S` of a sound at 16 kHz, each cut between two frames where it is quietest.
 
     Args:
         pieces: the sound (sample,), as it comes.
-        length_s: of a frame; a stretch is so many whole ones, but for the last.
+        length_s: of a frame; a chunk is so many whole ones, but for the last.
     """
     frame = round(length_s * ASR_RATE)
     longest, searched = (round(seconds / length_s) for seconds in (CHUNK_S, SEARCH_S))

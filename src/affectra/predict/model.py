@@ -63,7 +63,7 @@ class Model:
     """A recogniser whose probabilities are calibrated.
 
     Args:
-        recognizer: what hears.
+        recognizer: of utterances.
         name: what it is called in messages.
         calibration: fitted on out-of-fold predictions, if any.
         card: what its makers say of it, in Markdown, if anything.
@@ -72,7 +72,7 @@ class Model:
 
     Attributes:
         classes: in the order of the scores.
-        sample_rate: at which it hears, Hz; any rate may come in.
+        sample_rate: of its input, Hz; any rate may come in.
         synthetic: whether it was trained on synthetic speech alone.
         licence: of the model, None if it says nothing of one.
     """
@@ -108,7 +108,7 @@ class Model:
             audio: the samples.
             sample_rate: theirs, Hz.
             classes: offer these alone; default all.
-            abstain: answer "unknown" where there is nothing to hear or the model is not sure enough.
+            abstain: answer "unknown" where there is no speech or the model is not sure enough.
         """
         audio = np.asarray(audio)
         mono = to_mono(audio, sample_rate, self.sample_rate)
@@ -175,7 +175,7 @@ class Model:
             window: of a sound.
             output: of the recogniser for its samples.
             offered: as `offered` gives them.
-            abstain: answer "unknown" where there is nothing to hear or the model is not sure enough.
+            abstain: answer "unknown" where there is no speech or the model is not sure enough.
         """
         whole = window_output(window, output, self.sample_rate)
         return self._prediction(whole, window.start, window.flags, offered, abstain)
@@ -258,7 +258,7 @@ def distance_of(
     """How far a sound is from what a model was trained on; arguments as of `Calibration.distance`.
 
     Raises:
-        CheckpointError: the calibration is another model's, which is told by `name`.
+        CheckpointError: the calibration is another model's; `name` names it.
     """
     space = calibration.space
     if space is not None and space.means.shape[1] != embeddings.shape[-1]:
@@ -269,7 +269,7 @@ def distance_of(
 def calibrated(
     calibration: Calibration, probabilities: npt.NDArray[np.float64], distance: float, name: str
 ) -> npt.NDArray[np.float64]:
-    """Calibrated probabilities (class,) of what a model said.
+    """Calibrated probabilities (class,) of a model.
 
     Args:
         calibration: the model's.
@@ -318,7 +318,7 @@ def offered_classes(wanted: Sequence[str], classes: Sequence[str], name: str) ->
 def load(name_or_dir: str | Path) -> Model:
     """Load a model: a shipped one by name, an exported one, a run directory (its folds are averaged), or a fold of one.
 
-    An exported model is heard through ONNX Runtime where that is installed; torch is then not needed.
+    An exported model is run by ONNX Runtime where that is installed; torch is then not needed.
 
     Raises:
         CheckpointError: no such model, or a damaged one.
@@ -380,7 +380,7 @@ def _recognizer(path: Path) -> Recognizes:
         raise CheckpointError(f"{path}: no finished fold here; expected seed-*/fold-*/{FILE} or {FILE}")
     if getattr(recognizers[0].front_end, "modality", "audio") != "audio":
         raise CheckpointError(
-            f"{path}: reads text and hears nothing; give its whole fold to `affectra predict --dialogue`"
+            f"{path}: reads text, not recordings; give its whole fold to `affectra predict --dialogue`"
         )
     return TorchRecognizer(recognizers)
 

@@ -10,12 +10,12 @@ from affectra.features.specification import Specification
 from affectra.files import read_json
 
 LIMITS = """
-- It hears how people sound, not what they feel: its classes are what listeners or actors called them.
+- It judges how people sound, not what they feel: its classes are what listeners or actors called them.
 - Scores for languages, rooms, microphones and ways of speaking that it was not trained on are worse than those above.
 - Acted emotion, which most corpora hold, is clearer than that of everyday life.
 - Not for decisions about people: hiring, insurance, policing, diagnosis, lie detection. In the European Union emotion
   recognition at work and in education is forbidden (AI Act, article 5; medical and safety uses apart), and where it is
-  allowed those who are heard must be told (article 50).
+  allowed those who are recorded must be informed (article 50).
 """
 
 USE = """
@@ -94,12 +94,12 @@ def _measured(scores: Mapping[str, Any]) -> Iterator[str]:
     protocol, interval = scores["protocol"], scores["interval"]
     kept = "no speaker is in training and test" if protocol["speaker_independent"] else "SPEAKER-DEPENDENT"
     yield (
-        f"On utterances that the network that judged them had not heard: protocol {protocol['name']} (version "
+        f"On utterances that the network that judged them was not trained on: protocol {protocol['name']} (version "
         f"{protocol['version']}, {kept}), {scores['n_utterances']} utterances of {scores['n_speakers']} speakers, "
         f"{scores['folds_done']} folds."
     )
     if scores.get("n_folds", 1) > 1:
-        yield "What is exported heard all of these corpora, so it cannot be measured on them again.\n"
+        yield "The exported model was trained on all of these corpora, so it cannot be measured on them again.\n"
     if scores.get("leaks"):
         yield f"**LEAK ({', '.join(scores['leaks'])}): these numbers are too good.**\n"
     if scores.get("alike_speakers"):

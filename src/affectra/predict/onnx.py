@@ -16,7 +16,7 @@ from affectra.features.specification import DAMAGE, UtteranceOutput, read_specif
 from affectra.predict.calibration.files import FILE as CALIBRATION
 
 GRAPH = "model.onnx"
-FRAMES, LENGTHS = "frames", "n_frames"  # what the graph takes; the second one if it hears all segments together
+FRAMES, LENGTHS = "frames", "n_frames"  # what the graph takes; the second one if it takes all segments together
 PROBABILITIES, EMBEDDING, AUXILIARY = "probabilities", "embedding", "auxiliary"  # what it gives; the last if it has any
 BATCH_SEGMENTS = 8  # more of them leave the processor's cache and are slower
 THREADS = 2  # ours: a segment is too little work for more
@@ -122,7 +122,7 @@ class OnnxRecognizer:
         return [dict(zip(self._outputs, map(np.stack, zip(*rows, strict=True)), strict=True)) for rows in found]
 
     def _in_sequence(self, utterances: Sequence[Array], starts: Sequence[list[int]]) -> list[dict[str, npt.NDArray]]:
-        """Of each utterance, all of whose segments the network hears at once, the last one padded."""
+        """Of each utterance, all of whose segments the network takes at once, the last one padded."""
         answers = []
         for frames, begun in zip(utterances, starts, strict=True):
             cuts = [self._grid.cut(frames, start) for start in begun]

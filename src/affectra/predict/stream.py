@@ -15,9 +15,9 @@ from affectra.predict.windows import Window
 if TYPE_CHECKING:
     from affectra.predict.model import Model, Prediction
 
-# Ours. Emotion is told by about 3 s of speech; a window each second follows its changes.
+# Ours. Emotion shows in about 3 s of speech; a window each second follows its changes.
 WINDOW_S, SHIFT_S = 3.0, 1.0
-LEAST_REST_S = 0.25  # ours: less than this at the end of a recording adds no news to the window before
+LEAST_REST_S = 0.25  # ours: less than this at the end of a recording adds nothing to the window before
 
 
 class Stream:
@@ -32,7 +32,7 @@ class Stream:
         model: what recognises.
         sample_rate: of the samples to come, Hz.
         classes: offer these alone; default all.
-        abstain: answer "unknown" where there is nothing to hear.
+        abstain: answer "unknown" where there is no speech.
 
     Raises:
         ConfigError: a class the model does not have.

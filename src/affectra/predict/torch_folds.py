@@ -1,4 +1,4 @@
-"""Checkpoints as `predict` hears with them: the networks of a run's folds, their answers averaged."""
+"""Checkpoints as `predict` uses them: the networks of a run's folds, their answers averaged."""
 
 from collections.abc import Sequence
 

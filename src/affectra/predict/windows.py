@@ -26,7 +26,7 @@ class Windowing(NamedTuple):
 
 # Ours (docs/models.md). One vector of a minute of speech and pauses is unlike that of an utterance.
 OF_VECTORS = Windowing(6.0, 3.0, 1.5)
-# A network over segments cuts what it hears itself; this bounds its memory.
+# A network over segments cuts its input itself; this bounds its memory.
 OF_SEGMENTS = Windowing(30.0, 30.0, 20.0)
 
 
@@ -47,7 +47,7 @@ class Recognizes(Protocol):
 
 @dataclass(frozen=True)
 class Window:
-    """A stretch of a sound that is recognised as an utterance of its own.
+    """A span of a sound that is recognised as an utterance of its own.
 
     Attributes:
         samples: (sample,) at the model's rate.
@@ -84,7 +84,7 @@ class RecordingOutput:
 
 
 def windowing_of(specification: Specification) -> Windowing:
-    """How a model of this kind hears whole sounds."""
+    """How a model of this kind takes whole sounds."""
     return OF_VECTORS if specification.segments is None else OF_SEGMENTS
 
 
@@ -94,7 +94,7 @@ def recognize_windows(
     """Recognise a whole sound, in windows that are averaged by how long somebody speaks in each.
 
     Args:
-        recognizer: what hears.
+        recognizer: of each window.
         pieces: the sound at the recogniser's rate.
         track: what tells speech from other sound; without it all counts as speech.
         windowing: how the sound is cut.

@@ -105,7 +105,7 @@ def _checked(data: CommentedMap, source: str, mistakes: Sequence[str] = ()) -> R
 
 
 def _usual(data: CommentedMap) -> Mapping[str, Any]:
-    """A recipe's values with its defaults; {} where it is not right yet, which is said at the end."""
+    """A recipe's values with its defaults; {} where it is not right yet, which is reported at the end."""
     try:
         known: Mapping[str, Any] = plain(_checked(deepcopy(data), "").data)
     except ConfigError:

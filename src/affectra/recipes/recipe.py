@@ -25,7 +25,7 @@ def _completed(given: Any, complete: Callable[[Mapping[str, Any]], Mapping[str, 
 
 
 class Named(Strict):
-    """A part with a name; where it is all that is said of it, the name may stand alone."""
+    """A part with a name; where nothing else is given, the name may stand alone."""
 
     name: str
 

@@ -22,7 +22,7 @@ from affectra.reports.space_pictures import draw_space
 from affectra.tasks.statistics import score_text
 
 ALL = "all utterances"
-MAX_CORPORA = 6  # with a curve of their own; more could not be told apart
+MAX_CORPORA = 6  # with a curve of their own; more could not be distinguished
 Array = npt.NDArray[np.floating]
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 DOTS_PER_INCH = 192  # twice the 96 of CSS, for fine screens
 PANEL_WIDTH = 3.9  # CSS inches: two stand side by side on a desk, one fills a phone
-N_NAMED = 12  # values with a colour and a marker of their own; more could not be told apart
+N_NAMED = 12  # values with a colour and a marker of their own; more could not be distinguished
 MARKERS = "os^Dv<PX>ph*"
 DEV_CCC = "dev_ccc"  # a column of history.csv, or the beginning of one for each dimension
 LONGEST_NAME = 22  # letters of a name beside a drawing
@@ -32,7 +32,7 @@ class Theme:
         paper: the ground.
         ink: text.
         faint: lines that only help the eye.
-        first: one of two things; told apart from `second` with any colour vision (Okabe & Ito 2008).
+        first: one of two things; distinct from `second` with any colour vision (Okabe & Ito 2008).
         second: the other.
         palette: many things (Okabe & Ito 2008, without what the paper swallows); each also has a marker of its own.
     """
@@ -290,7 +290,7 @@ def draw_maps(
     shown = [("bottom-up: where it looks", bottom_up), ("top-down: for or against the class", top_down)]
     length = bottom_up.shape[1] * frames_per_column * unit
     if features is not None:
-        shown.insert(0, ("what the network hears", features))
+        shown.insert(0, ("input of the network", features))
         length = features.shape[1] * unit
     figure, panels = _panels(theme, len(shown), width=PANEL_WIDTH, height=0.45 + 1.15 * len(shown))
     for axes, (title, values) in zip(panels, shown, strict=True):

@@ -31,7 +31,7 @@ STARTS = {
     "anchors": ", aligned from identical words",
     "axes": ", aligned by their main directions",
 }
-N_RECORDINGS = 40  # rows of the table; more are said to be left out
+N_RECORDINGS = 40  # rows of the table; how many more are left out is shown
 TITLES = {
     "ccc": "CCC",
     "ccc_avec": "CCC, formula of AVEC",
@@ -155,7 +155,7 @@ def word_lines(run: Run) -> Iterator[str]:
     tested = [part["test"] for part in found if part.get("test")]
     if n_words := sum(part["said"] for part in tested):
         share = sum(part["known"] for part in tested) / n_words
-        yield f"Of the words said in the test parts {share:.1%} have a vector."
+        yield f"Of the words spoken in the test parts {share:.1%} have a vector."
     aligned = [part["alignment"] for part in found if part.get("alignment")]
     if not aligned:
         return
@@ -171,7 +171,7 @@ def word_lines(run: Run) -> Iterator[str]:
         yield (
             f"Words of speech that find themselves in the text's space{how}, mean over folds: {', '.join(places)}; "
             + verdict
-            + ("." if n_above else ": by this map what is heard carries no meaning that the text's vectors share.")
+            + ("." if n_above else ": by this map the sound carries no meaning that the text's vectors share.")
         )
     n_failed = sum(one.get("start") == "adversarial" and not one["above_chance"] for one in asked)
     if n_failed:
@@ -208,7 +208,7 @@ def _raters(run: Run) -> Iterator[str]:
 
 
 def _attention(run: Run) -> dict[str, float]:
-    """The mean share of the words' stream over folds, where words are said and where not; empty without attention."""
+    """The mean share of the words' stream over folds, where words are spoken and where not; empty without attention."""
     shares: dict[str, list[float]] = {}
     for content in _contents(run):
         for name, share in (content.get("attention") or {}).items():

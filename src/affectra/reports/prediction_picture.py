@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 PICTURE_SUFFIXES = (".png", ".svg", ".pdf")
 DOTS_PER_INCH = 192
 WIDTH = 9.0  # CSS inches of a timeline
-LETTER = 0.009  # width of a letter as a share of the timeline's; a name that its stretch cannot hold is left out
+LETTER = 0.009  # width of a letter as a share of the timeline's; a name that its span cannot hold is left out
 NAME_HEIGHT = 0.17  # CSS inches that a line's name takes
 DASHES = ("-", "--", ":")  # of the second and third round through the palette
 DIMENSIONS = {"arousal": "high arousal", "valence": "positive valence"}

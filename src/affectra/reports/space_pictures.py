@@ -1,4 +1,4 @@
-"""A space of many dimensions as points in a plane, coloured by what should and should not be told apart there."""
+"""A space of many dimensions as points in a plane, coloured by what should and should not be separable there."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial

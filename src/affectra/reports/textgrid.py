@@ -11,7 +11,7 @@ Row = Mapping[str, Any]
 
 
 class Interval(NamedTuple):
-    """A labelled stretch, s."""
+    """A labelled span, s."""
 
     start: float
     end: float

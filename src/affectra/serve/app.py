@@ -146,7 +146,7 @@ class _Service:
         request: Request,
         timeline: Annotated[bool, Query(description="one row a window instead of one for the recording")] = False,
         classes: Annotated[str, Query(description="offer these alone, with commas between them")] = "",
-        abstain: Annotated[bool, Query(description='answer "unknown" where there is nothing to hear')] = True,
+        abstain: Annotated[bool, Query(description='answer "unknown" where there is no speech')] = True,
     ) -> list[dict[str, Any]]:
         """Recognise a recording: the rows that `affectra predict --format json` prints."""
         offered = self._model.offered([name.strip() for name in classes.split(",") if name.strip()])
@@ -184,7 +184,7 @@ class _Service:
     async def live(self, websocket: WebSocket) -> None:
         """A live stream; see the module `live`."""
         await websocket.accept()
-        with suppress(WebSocketDisconnect, TimeoutError):  # gone before it was told
+        with suppress(WebSocketDisconnect, TimeoutError):  # gone before it was answered
             if self._n_streams >= self._limits.n_streams:
                 await dismiss(websocket, Closed(TRY_AGAIN, "too many live streams; try again later"))
                 return

@@ -18,7 +18,7 @@ class Limits:
         decode_s: to decode it; what takes longer is stopped.
         work_s: for all of it, from when its turn comes; what takes longer is given up.
         n_workers: recordings worked on at a time; as many runs over windows of live streams besides.
-        n_waiting: recordings that wait for a worker; the next one is told to come again.
+        n_waiting: recordings that wait for a worker; the next one is asked to come again.
         n_streams: live streams at a time.
         stream_s: length of a live stream, both of its audio and by the clock.
         stream_idle_s: without a message, and without reading an answer.
@@ -26,7 +26,7 @@ class Limits:
         message_bytes: of a live stream's message.
         messages_per_s: of a live stream, on average; a browser sends 20 to 50.
         n_connections: of any kind.
-        shutdown_s: for what is under way when the server is told to stop.
+        shutdown_s: for what is under way when the server is asked to stop.
     """
 
     upload_bytes: int = 256 << 20

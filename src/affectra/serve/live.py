@@ -33,7 +33,7 @@ _LAST_WORD_S = 5.0  # for a client to take the reason why it is dismissed
 
 
 class Closed(Exception):
-    """The stream ends for a reason that the client is told.
+    """The stream ends for a reason that the client gets.
 
     Args:
         code: of the WebSocket's close frame.

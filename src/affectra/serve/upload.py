@@ -20,7 +20,7 @@ from affectra.serve.refusal import Busy, Refusal
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
-_LONGEST_NAME = 100  # characters of a file's name that are said back
+_LONGEST_NAME = 100  # characters of a file's name that are sent back
 _HOW = 'send multipart/form-data with the recording in the field "file"'
 
 
@@ -29,7 +29,7 @@ class Upload:
     """A recording that was sent.
 
     Attributes:
-        path: where its bytes are; a name of ours, since audio is told by its content.
+        path: where its bytes are; a name of ours, since audio is known by its content.
         name: what the client calls it, for messages and tables only.
     """
 
@@ -170,7 +170,7 @@ class _FilePart:
 
 
 def shown_name(sent: bytes) -> str:
-    """A file's name as it may be said back: its last part, printable, not too long.
+    """A file's name as it may be sent back: its last part, printable, not too long.
 
     Example:
         >>> shown_name(b"../../etc/passwd"), shown_name(rb"C:\\voices\\anna.wav"), shown_name(b"..")

@@ -1,4 +1,4 @@
-"""Pretrained models by directory or hub name: what is at hand is read, and the hub is asked once for what is not."""
+"""Pretrained models by directory or hub name: local files are read, and the hub is asked once for what is missing."""
 
 import ssl
 from collections.abc import Callable
@@ -19,7 +19,7 @@ def read_model(model: str, read: Callable[[bool], T]) -> T:
         read: reads it; its argument is whether from local files only.
 
     Raises:
-        OSError: not at hand, and no hub to ask; and whatever `read` raises for a directory or of the hub.
+        OSError: not there, and no hub to ask; and whatever `read` raises for a directory or of the hub.
     """
     try:
         return read(True)

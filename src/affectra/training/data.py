@@ -26,7 +26,7 @@ UNKNOWN = -1  # a target or domain that nobody knows; every loss leaves it out
 
 @dataclass(frozen=True)
 class Utterance:
-    """One utterance whose label is not even there: what adaptation to a target corpus may hear.
+    """One utterance whose label is not even there: what adaptation to a target corpus may use.
 
     Attributes:
         key: its name in splits and predictions.

@@ -27,7 +27,7 @@ def write(corpus: Corpus, folder: Path) -> None:
 
     Raises:
         ConfigError: the package audformat is missing.
-        CorpusError: there is a database in the folder, two utterances are the same stretch, or a file's path would lead
+        CorpusError: there is a database in the folder, two utterances are the same segment, or a file's path would lead
             out of any folder.
     """
     require_extra("audformat", "audformat", "writing an audformat database")

@@ -1,4 +1,4 @@
-"""Calibration: probabilities that are honest for voices a model never heard, and when it had better be silent."""
+"""Calibration: probabilities that are honest for voices that a model was not trained on, and when it should abstain."""
 
 from affectra.predict.calibration.files import FILE, read_calibration, to_json, with_distances, write_calibration
 from affectra.predict.calibration.fit import (

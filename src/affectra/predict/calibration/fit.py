@@ -1,4 +1,4 @@
-"""Fitting a calibration on predictions for speakers or corpora that the model had not heard."""
+"""Fitting a calibration on predictions for speakers or corpora that the model was not trained on."""
 
 import math
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ TARGET_ERROR = 1 / 3  # ours: of the answers that are given, two in three shall 
 MAX_POWER = 5.0  # ours: at twice the distance 32 times the temperature
 LEAST_COVERAGE = 0.5  # ours: a model that answers less than every second recording is of no use
 # Ours. What is more likely wrong than right is no answer. A model that is good on all it was calibrated on would reach
-# the target without ever abstaining; what it gets to hear elsewhere is not in that sum, but it is in its confidence.
+# the target without ever abstaining; what it gets elsewhere is not in that sum, but it is in its confidence.
 LEAST_CONFIDENCE = 0.5
 DIMENSIONS = ("arousal", "valence")
 Array = npt.NDArray[np.float64]
@@ -47,7 +47,7 @@ class Abstention:
 def fit_calibration(
     predictions: "pd.DataFrame", classes: Sequence[str], space: TrainingSpace | None = None
 ) -> Calibration:
-    """Fit all of it on predictions for speakers and corpora that the model had not heard.
+    """Fit all of it on predictions for speakers and corpora that the model was not trained on.
 
     Each corpus counts as much as any other, as the next one may be like any of them. Rows without a class (an auxiliary
     task's alone) count for arousal and valence only.
@@ -135,7 +135,7 @@ def choose_threshold(
     """The lowest confidence threshold at which the answers given are wrong no more often than the target says.
 
     It is `LEAST_CONFIDENCE` at least. But every second recording is answered, whatever the error and the confidence; a
-    goal missed there is said to be.
+    goal missed there is reported.
 
     Args:
         confidence: (utterance,).

@@ -31,7 +31,7 @@ SAME = (  # parts of a recipe
 
 
 def calibrate(classes: Sequence[str], runs: Sequence[Path], folder: Path) -> str:
-    """Write calibration.json, fitted on what each run's models say of utterances that they had not heard.
+    """Write calibration.json, fitted on the out-of-fold predictions of each run.
 
     Args:
         classes: in the order of the scores.

@@ -66,7 +66,7 @@ class DialogueModel:
     Attributes:
         classes: in the order of the scores.
         modalities: of "audio" and "text", what it takes.
-        sample_rate: at which it hears, Hz; any rate may come in.
+        sample_rate: of its input, Hz; any rate may come in.
         is_causal: whether no turn's answer depends on a later turn.
         synthetic: whether it was trained on synthetic speech alone.
         licence: of the model, None if it says nothing of one.
@@ -112,19 +112,19 @@ class DialogueModel:
             conversation: the turns.
             words: of turns without a transcript; default `find_words()`.
             classes: offer these alone; default all.
-            abstain: answer "unknown" where there is nothing to hear or to read, or the model is not sure enough.
+            abstain: answer "unknown" where there is neither speech nor text, or the model is not sure enough.
             live: answer each turn before the next one is read, which a causal model can. All that was said before is
                 gone through anew for each; the answers are those of all turns at once, the default.
-            complain: told of each turn that cannot be read; default: the error is raised.
-            progress: called after each turn that was heard.
+            complain: called for each turn that cannot be read; default: the error is raised.
+            progress: called after each turn that was read.
 
         Raises:
-            AudioError: a turn cannot be read, and nobody is to be told.
-            ConfigError: a model that hears what follows is to answer live.
+            AudioError: a turn cannot be read, and there is no `complain`.
+            ConfigError: a model that reads the turns that follow is to answer live.
         """
         if live and not self.is_causal:
             raise ConfigError(
-                f"model {self.name}: hears the turns that follow, so it cannot answer live; leave live out, or train "
+                f"model {self.name}: reads the turns that follow, so it cannot answer live; leave live out, or train "
                 "one with causal: true in the options of its context and fusion"
             )
         words = (words or find_words()) if "text" in self.modalities else None
@@ -186,7 +186,7 @@ class DialogueModel:
         self, turn: Turn, turn_input: TurnInput, answer: TurnAnswer | None, offered: Sequence[str], abstain: bool
     ) -> TurnPrediction:
         flags = set(turn_input.flags)
-        if answer is None:  # nothing to go by: every class is as good, and "unknown" is all that can be said
+        if answer is None:  # nothing to go by: every class is as good, and only "unknown" is left
             scores = dict.fromkeys(offered, 1 / len(offered))
         else:
             distance = distance_of(self.calibration, answer.embedding, None, self.name)

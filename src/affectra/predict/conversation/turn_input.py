@@ -1,4 +1,4 @@
-"""A turn as it is heard: its samples, what is wrong with them, its words."""
+"""The input of a turn: its samples, what is wrong with them, its words."""
 
 from dataclasses import dataclass
 

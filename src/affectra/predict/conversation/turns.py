@@ -22,7 +22,7 @@ class Turn:
         start: where it starts in the recording, s.
         end: where it ends, s; None is the end of the recording.
         speaker: who says it, "" if unknown.
-        text: what is said, "" if unknown.
+        text: the words, "" if unknown.
         channel: of the recording, from 0 on; None is the mean of all.
     """
 
@@ -37,7 +37,7 @@ class Turn:
 
 @dataclass(frozen=True)
 class Conversation:
-    """Turns in the order in which they were said; `name` is "" where a table holds one conversation alone."""
+    """Turns in the order in which they were spoken; `name` is "" where a table holds one conversation alone."""
 
     name: str
     turns: tuple[Turn, ...]
@@ -66,7 +66,7 @@ def read_conversations(
 
     Raises:
         CorpusError: no table, or one without rows.
-        ConfigError: a row that cannot be, a recording or speaker that no row is of, or nothing to hear or to read.
+        ConfigError: a row that cannot be, a recording or speaker that no row is of, or neither a recording nor a text.
     """
     channels = channels or {}
     rows: dict[str, list[tuple[int | None, Turn]]] = {}
@@ -112,7 +112,7 @@ def _turn(
 
 
 def _ordered(rows: Sequence[tuple[int | None, Turn]], place: str) -> tuple[Turn, ...]:
-    """Turns as they were said, each with a number."""
+    """Turns in order, each with a number."""
     turns = [turn for _, turn in rows]
     n_numbered = sum(number is not None for number, _ in rows)
     if n_numbered == len(rows):

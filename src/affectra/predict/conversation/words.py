@@ -18,7 +18,7 @@ class Words:
 
     Attributes:
         name: of the recogniser, "" where there is none.
-        recognizer: what hears them, or None.
+        recognizer: of speech, or None.
         notice: what a user is to know of it.
     """
 

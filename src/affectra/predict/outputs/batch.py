@@ -31,8 +31,8 @@ def predict_files(
         recordings: in order; one that every output has already is skipped.
         predict_one: a recording's rows, one or one a window, as of `affectra.predict.model.as_row`.
         outputs: where they go.
-        complain: told of each recording that cannot be read.
-        progress: told how many are behind, and of how many.
+        complain: called for each recording that cannot be read.
+        progress: called with how many are done, and of how many.
 
     Returns:
         How many could not be read.

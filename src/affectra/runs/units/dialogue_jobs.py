@@ -1,4 +1,4 @@
-"""The jobs of a run over dialogues: what is heard and read of the turns of each fold, and how it is trained."""
+"""The jobs of a run over dialogues: the turns that each fold trains on and tests, and how it is trained."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any

@@ -127,7 +127,7 @@ def outline(plan: Plan, n_processes: int) -> list[str]:
     lengths = turns.groupby("conversation").size()
     n_labelled = len(plan.data.labelled.manifest)
     lines = [
-        f"dialogues {len(lengths)}, {lengths.min()}-{lengths.max()} turns; {len(turns)} turns are heard, "
+        f"dialogues {len(lengths)}, {lengths.min()}-{lengths.max()} turns; {len(turns)} turns take part, "
         f"{n_labelled} of them have a class"
     ]
     for name, part in recipe.modalities.items():
@@ -143,7 +143,7 @@ def outline(plan: Plan, n_processes: int) -> list[str]:
     if duration is not None:
         lines += [
             f"time      {duration} of training {' and '.join(recipe.modalities)} if this machine does nothing else; "
-            "features and what hears whole dialogues not counted"
+            "features and the networks over whole dialogues not counted"
         ]
     return lines
 

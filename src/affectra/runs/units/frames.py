@@ -1,4 +1,4 @@
-"""Runs over time: dimensions of emotion frame by frame, from the voice and the words that are said."""
+"""Runs over time: dimensions of emotion frame by frame, from the voice and the spoken words."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any

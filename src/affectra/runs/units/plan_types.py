@@ -147,7 +147,7 @@ class Work:
     Attributes:
         first: jobs that folds start from.
         folds: one job a fold and seed.
-        hashes: SHA-256 of what was heard, or read, of each utterance, by its name.
+        hashes: SHA-256 of the recording, or the text, of each utterance, by its name.
         facts: what environment.json says of it besides.
     """
 

@@ -1,4 +1,4 @@
-"""Which word is said when in the utterances of a run: as the corpus tells, as aligned, or as a recogniser hears."""
+"""The words of a run's utterances with their times: from the corpus, by alignment, or from a recogniser."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -71,7 +71,7 @@ def corpus_words(
 ) -> tuple[Words, Counter[str]]:
     """The corpus's own words, with the best times that there are for each utterance.
 
-    These are the rows of the table "words"; else the stretches of the table "transcripts", else the whole utterance
+    These are the rows of the table "words"; else the spans of the table "transcripts", else the whole utterance
     with the manifest's text, in which the words are found by forced alignment or, without it or where it fails, spread
     by their letters (ours). An utterance without any has no words.
 
@@ -85,7 +85,7 @@ def corpus_words(
         By key, and how many utterances have words that are "timed", "aligned", "spread", or are "without".
 
     Raises:
-        CorpusError: a word or stretch without a time, one that ends before it starts, or that starts behind the
+        CorpusError: a word or span without a time, one that ends before it starts, or that starts behind the
             recording.
     """
     aligner = PocketSphinx() if align else None
@@ -123,7 +123,7 @@ def _refuse_behind(words: Sequence[SpokenWord], duration_s: float) -> None:
 def _tables(
     corpus: Corpus, names: set[str]
 ) -> tuple[dict[str, list[SpokenWord]], dict[str, list[tuple[float, float, str]]]]:
-    """Words with times, and stretches of text, by utterance."""
+    """Words with times, and spans of text, by utterance."""
     timed: dict[str, list[SpokenWord]] = {}
     if (table := corpus.tables.get("words")) is not None:
         for word in spoken_words(_of_these(table, names), f"{corpus.name}: words"):
@@ -143,7 +143,7 @@ def _of_these(table: pd.DataFrame, names: set[str]) -> pd.DataFrame:
 def _placed(
     timed_texts: Sequence[tuple[float, float, str]], span: AudioSpan, aligner: PocketSphinx | None
 ) -> tuple[list[SpokenWord], str]:
-    """Words of stretches of an utterance, and how they got their times."""
+    """Words of spans of an utterance, and how they got their times."""
     words: list[SpokenWord] = []
     hows = set()
     for start_s, end_s, text in timed_texts:

@@ -62,7 +62,7 @@ def transcribe_turns(
 ) -> tuple[list[TurnTexts], dict[str, Any]]:
     """The turns of each fold with other words, and how far these are from the corpus's own.
 
-    A recogniser hears the turns that have a recording; the others have no words then, or keep theirs where it hears
+    A recogniser gets the turns that have a recording; the others have no words then, or keep theirs where it gets
     those without a text alone. What corruption puts in is drawn from the transcripts that a fold learns from, so
     nothing that is tested is seen in training.
 
@@ -134,7 +134,7 @@ def _corrupt(rows: pd.DataFrame, turns: pd.DataFrame, fold: Fold, transcripts: T
 def _recognize(
     corpora: tuple[Corpus, ...], turns: pd.DataFrame, transcripts: Transcripts, say: Callable[[str], None]
 ) -> pd.DataFrame:
-    """`text` and `has_text` of turns: also what a recogniser hears no word in has been listened to."""
+    """`text` and `has_text` of turns: a turn in which no word was recognised has a text too, an empty one."""
     recorded = turns[turns["has_audio"]]
     say(f"recognising the words of {len(recorded)} turns")
     found = transcribe_files(audio_spans(recorded, corpora), transcripts.source.name, transcripts.source.options)

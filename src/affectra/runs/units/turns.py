@@ -1,4 +1,4 @@
-"""Which turns there are, in the order in which they were said, and which of them each part of a fold may hear."""
+"""The turns of a run in the order in which they were spoken, and those that each part of a fold may use."""
 
 from collections.abc import Iterator
 from itertools import groupby
@@ -14,7 +14,7 @@ from affectra.splits.protocols.folds import Fold
 
 
 def spoken_turns(plan: Plan) -> pd.DataFrame:
-    """All turns of the dialogues that have a labelled one, in the order in which they were said.
+    """All turns of the dialogues that have a labelled one, in the order in which they were spoken.
 
     That order is by turn, then by start; what is equal in both is in the order of its names, so that no score depends
     on the order of a manifest's rows.
@@ -54,11 +54,11 @@ class _Turn(NamedTuple):
 
 
 def dialogues_of_part(turns: pd.DataFrame, fold: Fold, part: str) -> list[Dialogue]:
-    """The dialogues of a part of a fold, with the turns that it may hear.
+    """The dialogues of a part of a fold, with the turns that it may use.
 
     - Test dialogues are whole: whoever else speaks in them gives context.
-    - A dev part hears what it would in a test, but no turn of the test part.
-    - In training nothing of the dev or test part is heard, not even as context: neither their turns nor the unlabelled
+    - A dev part gets what it would in a test, but no turn of the test part.
+    - In training nothing of the dev or test part is used, not even as context: neither their turns nor the unlabelled
       ones of speakers whom they hold out, nor labelled turns that the protocol keeps out of all parts. Of a dialogue
       that is torn between parts, as IEMOCAP's are when one speaker is left out, the speakers of the training part are
       left.

@@ -74,7 +74,7 @@ def keys(plan: Plan) -> list[str]:
 
 
 def adapts(plan: Plan) -> bool:
-    """Whether some fold's training hears what it is tested on, without the labels."""
+    """Whether some fold's training uses the audio that it is tested on, without the labels."""
     return any(adaptation_keys(fold, plan) for fold in plan.data.splits.folds)
 
 

@@ -160,7 +160,7 @@ def _training_time(plan: Plan, n_processes: int) -> Range:
 
 
 def is_transductive(mode: str, splits: Splits, manifest: pd.DataFrame) -> bool:
-    """Whether a normalisation uses all test utterances of a speaker or corpus that training has not heard."""
+    """Whether a normalisation uses all test utterances of a speaker or corpus that training lacks."""
     if mode not in GROUPED:
         return False
     group = manifest["corpus"] if mode == "corpus" else manifest["corpus"] + "/" + manifest["speaker"]

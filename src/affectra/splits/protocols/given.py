@@ -36,7 +36,7 @@ def official(manifest: pd.DataFrame, tested: Literal["test", "dev"] = "test") ->
     Args:
         manifest: the utterances.
         tested: "dev" tests on the development part, which is then no dev part, where the labels of the test part are
-            not public (SEWA) or not at hand; the test part takes no part.
+            not public (SEWA) or not there; the test part takes no part.
 
     Raises:
         ProtocolError: a row without a part, or one that is not train, dev or test; or nothing to test.

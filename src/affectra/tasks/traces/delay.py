@@ -1,4 +1,4 @@
-"""The delay of annotations: raters answer seconds after what they heard; found without test data, and taken back."""
+"""The delay of annotations: raters answer seconds late; found without test data, and taken back."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -159,7 +159,7 @@ def _fitted(recordings: Sequence[Recording], delay: int) -> Array:
     n_features, n_dimensions = recordings[0][0].shape[1], recordings[0][1].shape[1]
     weights = np.zeros((n_features, n_dimensions))
     if not pairs:
-        return weights  # all recordings are shorter: nothing can be said at this delay
+        return weights  # all recordings are shorter: nothing is known at this delay
     features, labels = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
     columns: dict[bytes, list[int]] = {}  # dimensions with the same gaps share their matrix
     for k in range(n_dimensions):

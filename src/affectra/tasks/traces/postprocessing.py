@@ -28,7 +28,7 @@ class DimensionPostProcessing:
     """Post-processing of the predictions of one dimension: slope * smoothed + offset.
 
     Attributes:
-        smoother: "median", "mean" or "none"; centred, so it hears half a window of the future.
+        smoother: "median", "mean" or "none"; centred, so it needs half a window of the future.
         window_s: of the smoother, s.
         slope: of the scaling.
         offset: of the bias.
@@ -127,7 +127,7 @@ class PostProcessing:
 
 
 def _fitted(predicted: Sequence[Array], truth: Array, step_s: float) -> DimensionPostProcessing:
-    """The treatment of one dimension."""
+    """The post-processing of one dimension."""
     known = ~np.isnan(truth)
 
     def ccc(parts: Sequence[Array]) -> float:

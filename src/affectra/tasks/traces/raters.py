@@ -15,7 +15,7 @@ from affectra.registry import unknown_name
 from affectra.tasks.traces.table import STEP_S, read_traces
 
 Method = Literal["mean", "ewe"]
-MIN_FRAMES = 2  # that two raters must share before anything can be said of their agreement
+MIN_FRAMES = 2  # that two raters must share before their agreement is known
 AGREEMENT = ("ccc", "pearson")
 Array = npt.NDArray[np.floating]
 

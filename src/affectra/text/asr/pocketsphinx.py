@@ -94,7 +94,7 @@ class PocketSphinx:
             duration_s = len(mono) / self.sample_rate
             raise AudioError(
                 f"alignment: {text[:60]!r} ({len(words)} words) cannot be found in these {duration_s:.2f} s of audio; "
-                "expected that it is said there, all of it and nothing else"
+                "expected that all of it is spoken there and nothing else"
             )
         return tuple(found)
 

@@ -60,7 +60,7 @@ class DialogueFoldJob:
         modalities: each with its turns.
         context: a network over the turns of one modality, or None.
         fusion: a network over all modalities, or None.
-        train: dialogues with what training may hear of them.
+        train: dialogues with the turns that training may use.
         dev: dialogues to watch; may be empty.
         test: dialogues to predict, whole.
         train_targets: class of the turns to learn from.

@@ -28,7 +28,7 @@ from affectra.training.data import UNKNOWN, Example, SegmentDataset, Utterance, 
 from affectra.training.latent import has_latent, write_latent
 from affectra.training.objectives import is_of_segments
 
-BATCH = 32  # utterances, or segments where they are heard one by one
+BATCH = 32  # utterances, or segments where they are taken one by one
 LAST = "train"  # the stage that every recipe with epochs has
 
 

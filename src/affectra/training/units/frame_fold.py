@@ -44,7 +44,7 @@ class FrameFoldJob:
         trained: utterances that training meets, by key, those of the dev part too.
         tested: utterances of the dialogues that are tested, by key; with other words where a recogniser's are used in
             tests alone.
-        train: dialogues with what training may hear of them.
+        train: dialogues with the turns that training may use.
         dev: dialogues to watch; may be empty.
         test: dialogues to predict, whole.
         parts: "train", "dev" and "test" -> the keys that are learnt, watched and scored; labels of the last are seen
@@ -128,7 +128,7 @@ class FrameFoldJob:
         write_json(self.folder / "split.json", split)
 
     def _space(self) -> WordSpace | None:
-        """The words' vectors, learnt from what training hears."""
+        """The words' vectors, learnt from the training part."""
         if self.recipe.words is None:
             return None
         training = [self.trained[key].speech for dialogue in self.train for key in dialogue.keys]
@@ -227,7 +227,7 @@ def _by_utterance(network: FrameNetwork, timelines: Sequence[Timeline]) -> dict[
 
 
 def _taken(answers: Mapping[str, FrameAnswer], words: Mapping[str, WordFeatures] | None) -> dict[str, float] | None:
-    """The share of the words' stream that the network takes, where a word is said and where none is; or None."""
+    """The share of the words' stream that the network takes, where a word is spoken and where none is; or None."""
     if words is None or any(one.attention is None for one in answers.values()):
         return None
     shares = np.concatenate([one.attention[:, 1] for one in answers.values() if one.attention is not None])

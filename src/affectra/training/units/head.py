@@ -23,10 +23,10 @@ from affectra.training.watch import TurnWatch
 
 @dataclass(frozen=True)
 class HeadData:
-    """A part of a fold as a head hears it.
+    """A part of a fold as a head gets it.
 
     Attributes:
-        dialogues: with the turns that the part may hear.
+        dialogues: with the turns that the part may use.
         vectors: embeddings of the turns, one mapping a modality.
         targets: class index of the turns that are of the part; others in its dialogues give context alone.
     """

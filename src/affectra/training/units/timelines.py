@@ -36,10 +36,10 @@ class RatedUtterance:
         speaker: its speaker, "" if unknown.
         span: its recording.
         n_frames: frames of the labels that it lasts.
-        frames: file with its cached frames; None where the recording is not heard.
+        frames: file with its cached frames; None where the recording is no input.
         described: file with cached frames that a delay is searched with; None where none is searched.
         trace: its labels, as long as it lasts or shorter; None where it has none and gives context alone.
-        words: what is said in it.
+        words: spoken in it.
         language: in which language, BCP 47, "" if unknown.
     """
 
@@ -89,7 +89,7 @@ class Timeline:
     Args:
         dialogue: which, in order.
         utterances: by key.
-        reader: reads what is heard; None where nothing is.
+        reader: of the recordings; None where they are no input.
         words: words on frames by key; None where they are not read.
         labels: what is to be learnt or scored, by key; the frames of other utterances give context alone.
     """
@@ -173,7 +173,7 @@ class FrameBatch(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """A stretch of a timeline."""
+    """A piece of a timeline."""
 
     timeline: Timeline
     start: int

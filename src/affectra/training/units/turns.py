@@ -15,7 +15,7 @@ class DialogueDataset(Dataset[Dialogue]):
     """Dialogues with the embeddings of their turns.
 
     Args:
-        dialogues: what is heard.
+        dialogues: with their turns.
         vectors: of each modality.
         sizes: features of each modality.
         targets: class index of the turns that are learnt or scored.

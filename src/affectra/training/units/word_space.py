@@ -1,4 +1,4 @@
-"""Vectors of the words of a fold: read from a file, learnt from its training text, or heard in its training speech."""
+"""Vectors of the words of a fold: read from a file, or learnt from its training text or speech."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
@@ -70,7 +70,7 @@ def _speech2vec(
     n_frequent: Count = N_FREQUENT,
     n_neighbours: Count = N_NEIGHBOURS,
 ) -> WordSpace:
-    """Speech2Vec of the training speech, laid over the skip-gram space of what is said in it.
+    """Speech2Vec of the training speech, laid over the skip-gram space of its words.
 
     Args:
         training: what may be learnt from.
@@ -79,7 +79,7 @@ def _speech2vec(
         n_dimensions: of both spaces.
         window: of Speech2Vec.
         n_epochs: of Speech2Vec.
-        min_count: words said less often are in neither space.
+        min_count: words that occur less often are in neither space.
         text_epochs: of the skip-grams.
         start: of the alignment: "adversarial" knows no pair of words, "anchors" are words with the same letters in
             both spaces, "axes" are the spaces' main directions.
@@ -168,7 +168,7 @@ def fit_word_space(component: Component, training: Sequence[Speech], unknown: Un
     """Vectors for the words of a fold, of which nothing but the training part is learnt from.
 
     Raises:
-        ConfigError: too little is said there to learn from.
+        ConfigError: too few words to learn from.
     """
     space: WordSpace = WORD_SPACES.build(
         component.name, component.options, training=training, unknown=unknown, seed=seed
@@ -177,7 +177,7 @@ def fit_word_space(component: Component, training: Sequence[Speech], unknown: Un
 
 
 def known_share(space: WordSpace, speeches: Mapping[str, Speech]) -> dict[str, Any]:
-    """How much of what is said has a vector."""
+    """How many of the words have a vector."""
     spoken = [word.word for speech in speeches.values() for word in speech.words]
     if not isinstance(space, WrittenWords):
         return {"said": len(spoken), "known": len(spoken)}
