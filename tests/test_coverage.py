@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from affectra.evaluation.reliability import coverage_risk, curve_of, draw_coverage_risk
+from affectra.evaluation.reliability import coverage_risk, curve_of
 from affectra.files import write_json, write_text
 from affectra.predict.calibration import nested_calibration
 from affectra.predict.calibration.model_calibration import COVERAGES, calibrate
+from affectra.reports.coverage_picture import draw_coverage_risk
 from affectra.reports.figures import DARK, LIGHT, png
 from affectra.tasks.tables import read_predictions, write_predictions
 

@@ -33,7 +33,8 @@ from affectra.runs.units.frame_jobs import traces_of
 from affectra.runs.units.plan_types import Work
 from affectra.tasks.tables import read_predictions
 from affectra.training.history import ResumeState
-from affectra.training.objectives import OBJECTIVES, Sizes
+from affectra.training.objective import Sizes
+from affectra.training.objectives import OBJECTIVES
 from miniatures.sewa import write as write_sewa
 
 SMALL = {

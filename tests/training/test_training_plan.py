@@ -18,7 +18,8 @@ from affectra.training.checks import check_training
 from affectra.training.data import UNKNOWN
 from affectra.training.history import ResumeState
 from affectra.training.module import Training
-from affectra.training.objectives import OBJECTIVES, ClassLoss, Loss, Sizes
+from affectra.training.objective import ClassLoss, Loss, Sizes
+from affectra.training.objectives import OBJECTIVES
 from affectra.training.parts import check_parts, freeze
 from affectra.training.stage import fit
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -10,11 +10,6 @@ import pandas as pd
 
 from affectra.metrics import unweighted_average_recall
 from affectra.tasks.statistics import LEVEL, MIN_SPEAKERS, N_RESAMPLES, Interval
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-    from affectra.reports.figures import Theme
 
 N_BINS = 15  # as in Guo et al. 2017
 SMALLEST = 1e-12  # a probability of zero has no logarithm
@@ -248,89 +243,6 @@ def _intervals(
     tails = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
     resampled = {"accuracy": n_right / n, "ece": ece, "brier": brier / n, "nll": surprise / n}
     return {name: [float(v) for v in np.quantile(values, tails)] for name, values in resampled.items()}
-
-
-def draw_reliability(confidence: npt.ArrayLike, right: npt.ArrayLike, theme: "Theme") -> "Figure":
-    """Reliability diagram: accuracy over confidence in 15 bins of equal width, with how many utterances each has."""
-    confidence, right = _pair(confidence, right)
-    sums = _bin_sums(confidence, right, _bins(confidence, N_BINS, "width"), N_BINS)
-    n, n_right, total = sums
-    there = n > 0
-    figure, (upper, lower) = _two_panels(theme, (3, 1))
-    upper.plot([0, 1], [0, 1], color=theme.faint, linewidth=1.5)
-    upper.plot(total[there] / n[there], n_right[there] / n[there], color=theme.first, marker="o", markersize=5)
-    upper.text(0.02, 0.05, "honest", color=theme.ink, va="bottom", fontsize=9, rotation=40)
-    upper.text(0.03, 0.93, f"ECE {_ece(sums):.3f}", color=theme.ink, va="top", fontsize=10)
-    upper.set_ylabel("share right")
-    upper.set_ylim(0, 1.05)
-    lower.bar((np.arange(N_BINS) + 0.5) / N_BINS, n, width=0.9 / N_BINS, color=theme.first)
-    lower.set_xlim(0, 1)
-    lower.set_ylabel("utterances")
-    lower.set_xlabel("confidence")
-    return figure
-
-
-def draw_coverage_risk(curves: Mapping[str, CoverageRisk], threshold: float | None, theme: "Theme") -> "Figure":
-    """Share of wrong answers over the share answered, a curve a name; dots where the abstention threshold puts it.
-
-    The steps are those whose area is `CoverageRisk.area`, so a single confidence is a level line.
-
-    Args:
-        curves: name -> its curve, the most important first.
-        threshold: answers with less confidence are withheld; None: no dots.
-        theme: the colours.
-    """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(4.8, 3.4), dpi=192, facecolor=theme.paper, layout="constrained")
-    axes = figure.subplots()
-    _dress(axes, theme)
-    lines = []
-    for k, curve in enumerate(curves.values()):
-        color = theme.palette[k % len(theme.palette)]
-        coverage, risk = np.append(0.0, curve.coverage), np.append(curve.risk[0], curve.risk)
-        width, order = (1.3, 2.0) if k else (2.2, 2.1)
-        lines += axes.plot(  # 0 is drawn whole
-            coverage, risk, color=color, linewidth=width, zorder=order, drawstyle="steps-pre", clip_on=False
-        )
-        at = None if threshold is None else curve.at_threshold(threshold)
-        if at is not None:
-            axes.plot(at.coverage, at.risk, "o", color=color, markersize=6, zorder=order, clip_on=False)
-    axes.set_xlim(0, 1)
-    axes.set_ylim(0, max(0.1, *(1.05 * float(curve.risk.max()) for curve in curves.values())))
-    axes.set_xlabel("share of recordings answered")
-    axes.set_ylabel("share of the answers that are wrong")
-    if len(curves) > 1:
-        names = [f"\N{NO-BREAK SPACE}{name}" for name in curves]  # else a leading _ would hide one
-        style: dict[str, Any] = {
-            "facecolor": theme.paper,
-            "edgecolor": theme.faint,
-            "labelcolor": theme.ink,
-            "fontsize": 9,
-        }
-        for text in axes.legend(lines, names, **style).get_texts():
-            text.set_parse_math(False)
-    return figure
-
-
-def _two_panels(theme: "Theme", heights: tuple[int, int]) -> tuple["Figure", Any]:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(4.2, 4.6), dpi=192, facecolor=theme.paper, layout="constrained")
-    panels = figure.subplots(2, 1, sharex=True, height_ratios=heights)
-    for axes in panels:
-        _dress(axes, theme)
-    return figure, panels
-
-
-def _dress(axes: Any, theme: "Theme") -> None:
-    axes.set_facecolor(theme.paper)
-    axes.tick_params(colors=theme.ink, labelsize=9)
-    axes.spines[:].set_color(theme.faint)
-    axes.xaxis.label.set_color(theme.ink)
-    axes.yaxis.label.set_color(theme.ink)
-    axes.grid(color=theme.faint, linewidth=0.5)
-    axes.set_axisbelow(True)
 
 
 def _bins(confidence: Array, n_bins: int, binning: Binning) -> npt.NDArray[np.intp]:

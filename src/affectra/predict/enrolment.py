@@ -2,8 +2,8 @@
 
 A voice that is high, loud or hoarse by nature sounds like an emotion to a model that was not trained on it. The mean
 scores of the person's own neutral recordings show that lean; a bias on the log-probabilities takes it back, for arousal
-and valence as for the classes. It needs nothing of the model but its probabilities, and what is kept is one number a class
-and one a dimension: nothing of the voice.
+and valence as for the classes. It needs nothing of the model but its probabilities, and what is kept is one number a
+class and one a dimension: nothing of the voice.
 """
 
 from collections.abc import Mapping, Sequence

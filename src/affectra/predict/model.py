@@ -373,10 +373,8 @@ def _recognizer(path: Path) -> Recognizes:
                 "`affectra predict --dialogue`, or choose a model of utterances"
             )
         if "time" in kinds:
-            raise CheckpointError(
-                f"{path}: a model over time, which gives no classes; `affectra predict` takes it, in Python "
-                "`affectra.load`"
-            )
+            why = "a model over time, which gives no classes; `affectra predict` takes it, in Python `affectra.load`"
+            raise CheckpointError(f"{path}: {why}")
         raise CheckpointError(f"{path}: no finished fold here; expected seed-*/fold-*/{FILE} or {FILE}")
     if getattr(recognizers[0].front_end, "modality", "audio") != "audio":
         raise CheckpointError(

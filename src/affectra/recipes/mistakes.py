@@ -1,4 +1,4 @@
-"""What is wrong with a recipe, all of it in one line; and what null means where a recipe may not have it."""
+"""All mistakes of a recipe in one line; and the meaning of null where a recipe may not have it."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
@@ -127,7 +127,7 @@ def _class_name(kinds: Sequence[Any]) -> str:
 
 
 def _kind(kinds: Sequence[Any]) -> str:
-    """What is expected somewhere, in words."""
+    """The expected value, in words."""
     first = kinds[0]
     if isinstance(first, type) and issubclass(first, Named):
         return "a name, or a mapping with name and options"

@@ -20,7 +20,7 @@ class Strict(BaseModel):
 
 
 def _completed(given: Any, complete: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> Any:
-    """What is given, with what is usual where it is a mapping at all."""
+    """The given value, completed by the usual ones where it is a mapping."""
     return complete(given) if isinstance(given, Mapping) else given
 
 

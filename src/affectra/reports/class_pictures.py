@@ -14,8 +14,9 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from affectra.errors import CheckpointError
-from affectra.evaluation.reliability import curve_of, draw_coverage_risk
+from affectra.evaluation.reliability import curve_of
 from affectra.evaluation.run_directory import Run
+from affectra.reports.coverage_picture import draw_coverage_risk
 from affectra.reports.figures import draw_bars, draw_confusion, draw_maps
 from affectra.reports.pages import Picture, Section
 from affectra.reports.space_pictures import draw_space

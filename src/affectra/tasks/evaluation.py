@@ -21,7 +21,7 @@ METHOD = "bootstrap over speakers"
 
 @dataclass(frozen=True)
 class Conditions:
-    """What a run was scored under, as its scores.json says it.
+    """The conditions that a run was scored under, as in its scores.json.
 
     Attributes:
         protocol: name, version, hash and speaker_independent.

@@ -12,7 +12,7 @@ Kind = Literal["classes", "time"]
 
 
 class Task(Protocol):
-    """What is asked of each utterance or frame, and how the answers are scored.
+    """A task: what is predicted of each utterance or frame, and how predictions are scored.
 
     Scores follow from sums that are added over rows: a confusion matrix for classes, moments for dimensions. So the
     score of any group of rows, also of speakers that a bootstrap draws anew or that a test exchanges between two runs,
@@ -45,7 +45,7 @@ class Task(Protocol):
 
     @property
     def group_where_unknown(self) -> str | None:
-        """What a comparison exchanges where speakers are not known; None: it is refused then."""
+        """The groups that a comparison exchanges where speakers are not known; None: it is refused then."""
 
     @property
     def interval_scores(self) -> tuple[str, ...]:
@@ -102,7 +102,7 @@ class Task(Protocol):
         """
 
     def facts(self, predictions: pd.DataFrame) -> dict[str, Any]:
-        """What scores.json says of this kind of task alone, by key."""
+        """The entries of scores.json that this kind of task alone has, by key."""
 
     def paper_scores(self, results: Mapping[str, Any]) -> dict[str, Any]:
         """The published numbers as scores.json has them, from the `results` of a recipe's paper."""

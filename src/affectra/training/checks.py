@@ -11,7 +11,8 @@ from affectra.models.dialogue.dialogue_checkpoint import build_head
 from affectra.models.recognizer import Recognizer
 from affectra.recipes.recipe import Head, TrainingPlan
 from affectra.registry import check_options, unknown_name
-from affectra.training.objectives import OBJECTIVES, Sizes, check_classes, is_of_segments
+from affectra.training.objective import Sizes
+from affectra.training.objectives import OBJECTIVES, check_classes, is_of_segments
 from affectra.training.parts import check_parts, trainable_parts
 
 OPTIMIZERS = {

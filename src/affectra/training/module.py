@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 from affectra.recipes.recipe import Schedule, TrainingPlan
 from affectra.training.checks import OPTIMIZERS
 from affectra.training.data import UNKNOWN
-from affectra.training.objectives import Loss
+from affectra.training.objective import Loss
 from affectra.training.parts import modules_of, rate_of
 from affectra.training.watch import Watch
 

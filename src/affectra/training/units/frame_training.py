@@ -12,7 +12,8 @@ from affectra.models.frame.frame_network import BLOCK, FrameNetwork, NetworkPlan
 from affectra.recipes.recipe import TrainingPlan
 from affectra.training.data import EpochBatches
 from affectra.training.module import Training
-from affectra.training.objectives import OBJECTIVES, Sizes
+from affectra.training.objective import Sizes
+from affectra.training.objectives import OBJECTIVES
 from affectra.training.parts import check_parts, freeze
 from affectra.training.seeds import derive_seed
 from affectra.training.stage import fit

@@ -13,7 +13,8 @@ from affectra.models.dialogue.dialogue_checkpoint import BATCH, build_head, save
 from affectra.models.dialogue.turns import Dialogue, Vectors
 from affectra.recipes.recipe import Head
 from affectra.training.module import Training
-from affectra.training.objectives import OBJECTIVES, Sizes
+from affectra.training.objective import Sizes
+from affectra.training.objectives import OBJECTIVES
 from affectra.training.parts import check_parts, freeze
 from affectra.training.seeds import derive_seed
 from affectra.training.stage import fit
