@@ -19,7 +19,7 @@ from affectra.runs.plan import plan_run
 from affectra.runs.units.plan_types import Plan
 from affectra.runs.units.utterance_jobs import features, jobs
 from affectra.training.stage import StageJob
-from affectra.training.units.fold import FoldJob
+from affectra.training.units.utterance_fold import UtteranceFoldJob
 from voices import RATE, write_voices
 
 NOTHING = {
@@ -274,7 +274,7 @@ def plan_of(voices: dict[str, Path], out: Path, *settings: str, **options: Any) 
     return plan_run("voice-linear", sources, settings=assignments, out=out, **options)
 
 
-def jobs_of(plan: Plan) -> list[FoldJob]:
+def jobs_of(plan: Plan) -> list[UtteranceFoldJob]:
     return jobs(plan, *features(plan, lambda _: None), 1, [])
 
 
@@ -343,8 +343,8 @@ def test_what_learns_through_epochs_gets_the_copies_too_and_is_never_shown_what_
 ) -> None:
     given: list[StageJob] = []
     monkeypatch.setattr("affectra.training.stage.train_stage", lambda job, groups: given.append(job))
-    monkeypatch.setattr("affectra.training.units.fold._predict", lambda *_: None)
-    monkeypatch.setattr("affectra.training.units.fold.load_checkpoint", lambda _: None)
+    monkeypatch.setattr("affectra.training.units.utterance_fold._predict", lambda *_: None)
+    monkeypatch.setattr("affectra.training.units.utterance_fold.load_checkpoint", lambda _: None)
     augmentation = load_recipe("voice-linear").recipe.augmentation
     assert augmentation is not None
     settings = {"augmentation": {**augmentation.model_dump(mode="json"), "copies": 1}}

@@ -149,6 +149,7 @@ def test_a_name_alone_is_a_component_with_its_default_options(tmp_path: Path) ->
 def test_the_shipped_recipes_are_grouped_by_system_with_ablations_apart() -> None:
     entries = catalogue()
     assert sorted(entry.name for entry in entries) == recipe_names()
+    assert all(entry.description == load_recipe(entry.name).recipe.description for entry in entries)
     systems = list(dict.fromkeys(entry.system for entry in entries))
     assert systems[:5] == ["li2018", "gao2021", "tzirakis2021", "dutta2022", "gao2022"], "papers first, by year"
     assert systems[-1] == "baseline-functionals"

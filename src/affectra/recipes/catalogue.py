@@ -3,7 +3,7 @@
 import re
 from typing import NamedTuple
 
-from affectra.recipes.config import load_recipe, recipe_names
+from affectra.recipes.config import description_of, recipe_names
 
 KINDS = ("paper", "ours", "baseline", "ablation")
 OF_PAPER = re.compile(r"[a-z]+\d{4}")  # how a paper's recipes begin: author and year
@@ -29,7 +29,7 @@ class Entry(NamedTuple):
 def catalogue() -> list[Entry]:
     """All shipped recipes, papers by year, then ours, then baselines; ablations last in their system."""
     names = recipe_names()
-    entries = [Entry(name, *_place(name, names), load_recipe(name).recipe.description) for name in names]
+    entries = [Entry(name, *_place(name, names), description_of(name)) for name in names]
     kinds = {entry.name: entry.kind for entry in entries}
 
     def order(entry: Entry) -> tuple[int, str, str, int, str]:

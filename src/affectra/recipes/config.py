@@ -48,6 +48,12 @@ def recipe_names() -> list[str]:
     return sorted(p.name.removesuffix(".yaml") for p in _folder().iterdir() if p.name.endswith(".yaml"))
 
 
+def description_of(name: str) -> str:
+    """The description of a shipped recipe, without reading what it extends: a list of all takes a second, not ten."""
+    text = (_folder() / f"{name}.yaml").read_text(encoding="utf-8")
+    return str(YAML(typ="safe", pure=True).load(text)["description"])
+
+
 def _folder() -> Any:
     return resources.files("affectra") / "recipes"
 

@@ -21,7 +21,7 @@ from affectra.runs.environment import describe_corpora, describe_environment
 from affectra.runs.grid import run_jobs
 from affectra.runs.plan import label_notes, plan_run, refuse_leaks
 from affectra.runs.units import UNITS
-from affectra.runs.units.plan_types import FoldLike, Plan, n_threads
+from affectra.runs.units.plan_types import Plan, n_threads
 from affectra.runs.units.utterance_jobs import describe_pretraining, everything, keys
 from affectra.splits.leakage.audit import audit
 from affectra.splits.leakage.by_ear.fingerprint import fingerprint_corpora
@@ -30,6 +30,7 @@ from affectra.splits.protocols.folds import Fold
 from affectra.splits.protocols.named import stated_options
 from affectra.tasks.evaluation import Conditions, evaluate, task_of_scores
 from affectra.tasks.tables import read_predictions, write_predictions
+from affectra.training.units.fold import FoldJob
 
 LOCK = ".lock"
 
@@ -129,7 +130,7 @@ def _alone_in(folder: Path) -> Iterator[None]:
         lock.release()  # the file stays: removing it would let two others lock two files of that name
 
 
-def _run_folds(plan: Plan, jobs: Sequence[FoldLike], n_processes: int, say: Callable[[str], None]) -> dict[str, Any]:
+def _run_folds(plan: Plan, jobs: Sequence[FoldJob], n_processes: int, say: Callable[[str], None]) -> dict[str, Any]:
     """Do the folds that are not done yet; scores and the time spent are brought up to date after each."""
     waiting = [job for job in jobs if not job.is_done]
     n_done, task = len(jobs) - len(waiting), plan.data.labelled.task
@@ -139,7 +140,7 @@ def _run_folds(plan: Plan, jobs: Sequence[FoldLike], n_processes: int, say: Call
     begun, environment = time.monotonic(), read_json(plan.folder / "environment.json")
     spent_before = environment.get("seconds", 0.0)
 
-    def on_done(job: FoldLike) -> None:
+    def on_done(job: FoldJob) -> None:
         nonlocal n_done, scores
         n_done += 1
         scores = collect(plan.folder)

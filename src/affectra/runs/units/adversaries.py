@@ -10,7 +10,7 @@ from affectra.corpora.manifest import utterance_keys
 from affectra.recipes.domains import domain_values, redundant_domains
 from affectra.runs.units.plan_types import Plan
 from affectra.runs.units.utterance_jobs import adaptation_keys, recipe_of
-from affectra.training.units.fold import LAST
+from affectra.training.units.utterance_fold import LAST
 
 
 def domain_heads(plan: Plan) -> dict[str, dict[str, Any]]:

@@ -15,6 +15,7 @@ from affectra.splits.leakage.findings import Audit
 from affectra.splits.protocols import Splits
 from affectra.splits.protocols.folds import PARTS
 from affectra.tasks.labels import LabelledUtterances
+from affectra.training.units.fold import FoldJob
 
 COUNTED = {"utterance": "utterances", "dialogue": "turns", "time": "recordings"}  # what the parts of a fold are of
 
@@ -128,18 +129,6 @@ class Job(Protocol):
         """Do it, going on from the resume state where there is one."""
 
 
-class FoldLike(Job, Protocol):
-    """A job that ends in the predictions of one fold of one seed."""
-
-    @property
-    def seed(self) -> int:
-        """The run's seed."""
-
-    @property
-    def fold(self) -> int:
-        """Number of the fold."""
-
-
 @dataclass(frozen=True)
 class Work:
     """Work that is left once the features are there.
@@ -152,7 +141,7 @@ class Work:
     """
 
     first: tuple[Job, ...]
-    folds: tuple[FoldLike, ...]
+    folds: tuple[FoldJob, ...]
     hashes: Mapping[str, str]
     facts: Mapping[str, Any] = field(default_factory=dict)
 

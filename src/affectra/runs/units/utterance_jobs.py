@@ -14,7 +14,7 @@ from affectra.runs.units.inputs import extract_rows
 from affectra.runs.units.plan_types import Plan, Work
 from affectra.splits.protocols.folds import Fold
 from affectra.training.data import UNKNOWN, Example
-from affectra.training.units.fold import FoldJob, PretrainingJob
+from affectra.training.units.utterance_fold import PretrainingJob, UtteranceFoldJob
 
 
 def specification(plan: Plan) -> Specification:
@@ -139,7 +139,7 @@ def jobs(
     copies: Sequence[dict[str, CachedFrames]],
     threads: int,
     pretraining: Sequence[PretrainingJob],
-) -> list[FoldJob]:
+) -> list[UtteranceFoldJob]:
     """One a fold and seed."""
     manifest = plan.data.labelled.manifest
     recipe, names = recipe_of(plan), utterance_keys(manifest).tolist()
@@ -152,7 +152,7 @@ def jobs(
         return tuple(examples[key] for key in keys if examples[key].target != UNKNOWN)
 
     return [
-        FoldJob(
+        UtteranceFoldJob(
             folder=plan.fold_folder(seed, k),
             seed=seed,
             fold=k,

@@ -29,7 +29,7 @@ from affectra.splits.protocols.folds import PARTS
 from affectra.tasks.labels import TASKS, LabelledUtterances, map_labels, unknown_task
 from affectra.tasks.tables import read_predictions
 from affectra.training.checks import check_fitting, check_recognizer, check_training
-from affectra.training.units.fold import LAST
+from affectra.training.units.utterance_fold import LAST
 
 __all__ = ["check", "check_fit", "facts", "finish", "label", "label_pretraining", "outline", "prepare"]
 

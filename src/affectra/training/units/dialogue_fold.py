@@ -1,6 +1,5 @@
 """One fold over dialogues: turns by modality, their context, the modalities together; each stage then frozen."""
 
-import shutil
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,6 @@ import pandas as pd
 import torch
 from safetensors.numpy import load_file, save_file
 
-from affectra.errors import AffectraError
 from affectra.features.specification import Specification
 from affectra.files import atomic_path, read_json, write_json
 from affectra.models.dialogue.dialogue_checkpoint import apply_head, load_head
@@ -21,6 +19,7 @@ from affectra.models.dialogue.turns import Dialogue, Vectors
 from affectra.models.recognizer import Recognizer, load_checkpoint
 from affectra.recipes.recipe import Head, Modality
 from affectra.training.data import Example, Utterance
+from affectra.training.units.fold import FoldJob
 
 
 @dataclass(frozen=True)
@@ -48,13 +47,10 @@ class ModalityJob:
 
 
 @dataclass(frozen=True)
-class DialogueFoldJob:
-    """All that one fold of one seed needs; crosses to another process whole.
+class DialogueFoldJob(FoldJob):
+    """A fold of dialogues.
 
     Attributes:
-        folder: seed-<s>/fold-<k> of the run directory.
-        seed: the run's seed.
-        fold: number of the fold.
         classes: in the order of the scores.
         facts: what else model.json says: task, synthetic, provenance.
         modalities: each with its turns.
@@ -68,13 +64,9 @@ class DialogueFoldJob:
         test_targets: class of the turns to score; seen only after training.
         people: (corpus, speaker) of each turn.
         conversations: the dialogue of each turn, by which runs may be compared.
-        threads: of torch; part of the job since sums depend on it.
         shared: where runs that are alike in a modality train it once; see `train_once`.
     """
 
-    folder: Path
-    seed: int
-    fold: int
     classes: tuple[str, ...]
     facts: Mapping[str, object]
     modalities: tuple[ModalityJob, ...]
@@ -88,24 +80,25 @@ class DialogueFoldJob:
     test_targets: Mapping[str, int]
     people: Mapping[str, tuple[str, str]]
     conversations: Mapping[str, str]
-    threads: int
     shared: Path | None = None
 
-    @property
-    def is_done(self) -> bool:
-        """Whether the fold is finished: its predictions are written last."""
-        return (self.folder / "predictions.csv").is_file()
+    def split(self) -> Mapping[str, Sequence[str]]:
+        """As of `FoldJob`; speakers and classes of the training part for probes, dialogues for comparisons."""
+        names = {"train": self.train_targets, "dev": self.dev_targets, "test": self.test_targets}
+        people = [self.people[key] for key in self.train_targets]
+        return {
+            **{name: list(targets) for name, targets in names.items()},
+            "train_speakers": [f"{corpus}/{speaker}" if speaker else "" for corpus, speaker in people],
+            "train_truth": [self.classes[target] for target in self.train_targets.values()],
+            "test_dialogues": [self.conversations[key] for key in self.test_targets],
+        }
 
-    def run(self) -> None:
-        """Train the stages one after the other and predict the test part, going on from where it stopped.
+    def train_and_predict(self) -> pd.DataFrame:
+        """Train the stages one after the other and predict.
 
-        Writes split.json, <modality>/ (a recogniser's checkpoint and the embeddings of the turns), <modality>-context/,
-        fusion/, model.json, embeddings.safetensors and, last, predictions.csv.
+        Writes <modality>/ (a recogniser's checkpoint and the embeddings of the turns), <modality>-context/, fusion/,
+        model.json and embeddings.safetensors.
         """
-        if self.is_done:
-            return
-        torch.set_num_threads(self.threads)
-        self._write_split()
         jobs = {modality.name: modality for modality in self.modalities}
         last = through_stages(
             jobs,
@@ -120,21 +113,11 @@ class DialogueFoldJob:
             "context": self.context is not None, "fusion": self.fusion is not None,
         }  # fmt: skip
         write_dialogue(description, self.folder)
-        self._write_predictions(last)
-        for state in list(self.folder.glob("**/resume")):
-            shutil.rmtree(state)
-
-    def _write_split(self) -> None:
-        names = {"train": self.train_targets, "dev": self.dev_targets, "test": self.test_targets}
-        split: dict[str, list[str]] = {name: list(targets) for name, targets in names.items()}
-        split["train_speakers"] = ["/".join(self.people[key]) if self.people[key][1] else "" for key in split["train"]]
-        split["train_truth"] = [self.classes[target] for target in self.train_targets.values()]
-        split["test_dialogues"] = [self.conversations[key] for key in split["test"]]
-        write_json(self.folder / "split.json", split)
+        return self._predicted(last)
 
     def _recognize(self, modality: ModalityJob) -> "_Found":
         """Train a modality's recogniser, and embed each turn once."""
-        from affectra.training.shared_stage import train_once  # late, see `fold`
+        from affectra.training.shared_stage import train_once  # late, see `utterance_fold`
         from affectra.training.stage import StageJob
 
         folder = self.folder / modality.name
@@ -152,7 +135,7 @@ class DialogueFoldJob:
 
     def _head(self, name: str, modalities: Sequence["_Found"]) -> "_Found":
         """Train a network over dialogues, and what it says of every turn."""
-        from affectra.training.units.head import HeadData, HeadJob, train_head  # late, see `fold`
+        from affectra.training.units.head import HeadData, HeadJob, train_head  # late, see `utterance_fold`
 
         head = self.fusion if name == FUSION else self.context
         assert head is not None
@@ -168,12 +151,11 @@ class DialogueFoldJob:
         parts = ((self.train, train), (self.dev, dev), (self.test, tested))
         return _Found(*(_Turns(*apply_head(network, dialogues, vectors, sizes)) for dialogues, vectors in parts))
 
-    def _write_predictions(self, found: "_Found") -> None:
+    def _predicted(self, found: "_Found") -> pd.DataFrame:
         rows = []
         for key, target in self.test_targets.items():
             probabilities = found.tested.probabilities[key]
-            if not np.isfinite(probabilities).all():
-                raise AffectraError(f"{self.folder}: the scores of {key} are no numbers; look at its audio")
+            self.check_numbers(key, probabilities)
             corpus, speaker = self.people[key]
             rows.append(
                 {
@@ -187,8 +169,7 @@ class DialogueFoldJob:
         train = np.stack([found.train.embeddings.get(key, nothing) for key in self.train_targets])
         with atomic_path(self.folder / "embeddings.safetensors") as temporary:
             save_file({"embedding": tested, "train_embedding": train}, temporary)
-        with atomic_path(self.folder / "predictions.csv") as temporary:
-            pd.DataFrame(rows).to_csv(temporary, index=False, lineterminator="\n", na_rep="nan")
+        return pd.DataFrame(rows)
 
 
 class _Turns(NamedTuple):

@@ -1,128 +1,35 @@
-"""One fold: train, predict the test part, write the fold's folder.
+"""One fold of one seed, whatever it is learnt over: trained, resumed where it was killed, and predicted."""
 
-What trains is imported when a job runs: Lightning takes seconds to import, and a plan needs none of it.
-"""
-
-import math
 import shutil
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import chain
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
-from safetensors.numpy import save_file
 
 from affectra.errors import AffectraError
-from affectra.features.normalization import Statistics
-from affectra.features.segments import pool_segments
-from affectra.features.specification import Specification
-from affectra.files import atomic_path, write_json
-from affectra.models.recognizer import Recognizer, load_checkpoint, save_checkpoint
-from affectra.models.vector.vectors import Vectors
-from affectra.recipes.recipe import Stage, TrainingPlan
-from affectra.training.data import UNKNOWN, Example, SegmentDataset, Utterance, group_statistics, test_loader
-from affectra.training.latent import has_latent, write_latent
-from affectra.training.objectives import is_of_segments
-
-BATCH = 32  # utterances, or segments where they are taken one by one
-LAST = "train"  # the stage that every recipe with epochs has
+from affectra.files import write_json
+from affectra.tasks.tables import write_predictions
 
 
 @dataclass(frozen=True)
-class PretrainingJob:
-    """Stages on corpora that are never tested, which all folds of a seed start from; crosses to another process whole.
-
-    Attributes:
-        folder: seed-<s> of the run directory; each stage has a folder in it.
-        seed: the run's seed.
-        specification: the recogniser to build.
-        stages: in order.
-        examples: utterances to learn from.
-        threads: of torch; part of the job since sums depend on it.
-        shared: where runs that are alike in a stage train it once; see `train_once`.
-    """
-
-    folder: Path
-    seed: int
-    specification: Specification
-    stages: tuple[Stage, ...]
-    examples: tuple[Example, ...]
-    threads: int
-    shared: Path | None = None
-
-    @property
-    def last(self) -> Path:
-        """Folder of the checkpoint that the folds start from."""
-        return self.folder / self.stages[-1].name
-
-    @property
-    def is_done(self) -> bool:
-        """Whether that checkpoint is there, and where an autoencoder puts what it learnt from."""
-        return (self.last / "model.json").is_file() and (has_latent(self.last) or not self._has_autoencoder)
-
-    @property
-    def _has_autoencoder(self) -> bool:
-        return is_of_segments(self.stages[-1].training.objective.name)
-
-    def run(self) -> None:
-        """Train the stages one after the other."""
-        from affectra.training.shared_stage import train_once
-        from affectra.training.stage import StageJob
-
-        torch.set_num_threads(self.threads)
-        groups = group_statistics(self.specification.normalization, self.examples)
-        start = None
-        for stage in self.stages:
-            folder = self.folder / stage.name
-            train_once(
-                StageJob(
-                    folder, stage.name, self.seed, -1, self.specification, stage.training, self.examples, (), (), start
-                ),
-                self.shared,
-                groups,
-            )
-            shutil.rmtree(folder / "resume", ignore_errors=True)
-            start = folder
-        if self._has_autoencoder:
-            write_latent(self.last, self.examples, groups)
-
-
-@dataclass(frozen=True)
-class FoldJob:
-    """All that one fold of one seed needs; crosses to another process whole.
+class FoldJob(ABC):
+    """All that one fold of one seed needs, apart from what its unit adds; crosses to another process whole.
 
     Attributes:
         folder: seed-<s>/fold-<k> of the run directory.
         seed: the run's seed.
         fold: number of the fold.
-        specification: the recogniser to build.
-        stages: on the fold's own training part, before the last one.
-        plan: how to train it; None for a model that is fitted at once.
-        train: utterances to learn from.
-        copies: of these, augmented; learnt from as well.
-        dev: utterances to watch; may be empty.
-        test: utterances to predict.
-        unlabelled: those of `test` whose corpora training has not, without their labels, where the plan wants them.
-        start: folder of the checkpoint whose weights training starts from, if any.
         threads: of torch; part of the job since sums depend on it.
     """
 
     folder: Path
     seed: int
     fold: int
-    specification: Specification
-    stages: tuple[Stage, ...]
-    plan: TrainingPlan | None
-    train: tuple[Example, ...]
-    copies: tuple[Example, ...]
-    dev: tuple[Example, ...]
-    test: tuple[Example, ...]
-    unlabelled: tuple[Utterance, ...]
-    start: Path | None
     threads: int
 
     @property
@@ -131,132 +38,32 @@ class FoldJob:
         return (self.folder / "predictions.csv").is_file()
 
     def run(self) -> None:
-        """Train the fold and predict its test part, continuing from the resume state where there is one.
+        """Train the fold and predict its test part, going on from the resume state where there is one.
 
-        Writes split.json, [<stage>/] history.csv (where there are epochs), model.safetensors + model.json, then
-        embeddings.safetensors, attention.safetensors (of a model that has it) and, last, predictions.csv. The labels of
-        the test part are seen only after training, with the weights of the last epoch.
+        Writes split.json, then what the unit's job writes, and last predictions.csv. The labels of the test part are
+        seen only after training.
+
+        Raises:
+            AffectraError: a prediction is no number.
         """
         if self.is_done:
             return
         torch.set_num_threads(self.threads)
-        parts = {"train": self.train, "dev": self.dev, "test": self.test}
-        classes = self.specification.classes
-        split = {name: [e.key for e in part] for name, part in parts.items()}
-        split["train_speakers"] = [e.domain("speaker") for e in self.train]
-        split["train_truth"] = ["" if e.target == UNKNOWN else classes[e.target] for e in self.train]
-        write_json(self.folder / "split.json", split)
-        groups = group_statistics(self.specification.normalization, self.train, self.dev, self.test)
-        if self.plan is not None:
-            self._train(self.plan, groups)
-        elif not (self.folder / "model.json").is_file():
-            save_checkpoint(_fit(self, groups), self.folder)
-        _predict(load_checkpoint(self.folder), self, groups)
-        shutil.rmtree(self.folder / "resume", ignore_errors=True)
+        write_json(self.folder / "split.json", self.split())
+        table = self.train_and_predict()
+        for state in list(self.folder.glob("**/resume")):
+            shutil.rmtree(state, ignore_errors=True)
+        write_predictions(table, self.folder / "predictions.csv")
 
-    def _train(self, plan: TrainingPlan, groups: Mapping[str, Statistics]) -> None:
-        from affectra.training.stage import StageJob, train_stage
+    @abstractmethod
+    def split(self) -> Mapping[str, Sequence[str]]:
+        """The keys of "train", "dev" and "test", and what reports and probes ask of the training part."""
 
-        start = self.start
-        own = [(stage.name, self.folder / stage.name, stage.training) for stage in self.stages]
-        for name, folder, training in [*own, (LAST, self.folder, plan)]:
-            used = self.unlabelled if training.unlabelled_batch_size else ()
-            train_stage(
-                StageJob(
-                    folder,
-                    name,
-                    self.seed,
-                    self.fold,
-                    self.specification,
-                    training,
-                    (*self.train, *self.copies),
-                    self.dev,
-                    used,
-                    start,
-                ),
-                groups,
-            )
-            if folder != self.folder:
-                shutil.rmtree(folder / "resume", ignore_errors=True)
-            start = folder
+    @abstractmethod
+    def train_and_predict(self) -> pd.DataFrame:
+        """Train, write checkpoint, embeddings and attention, and give the predictions of the test part."""
 
-
-def _fit(job: FoldJob, groups: Mapping[str, Statistics]) -> Recognizer:
-    """A model that is fitted at once; what it settled itself stands in its checkpoint as if it had been given."""
-    recognizer = Recognizer(job.specification)
-    used = (*job.train, *job.copies)
-    recognizer.normalization.fit(example.load() for example in used)
-    part = Vectors(
-        features=np.stack([recognizer.whole_features(e.load(), groups.get(e.key)) for e in used]),
-        targets=np.array([example.target for example in used]),
-        groups=[example.domain("speaker") for example in used],
-        corpora=[example.corpus for example in used],
-        auxiliary=np.array([example.auxiliary for example in used]),
-    )
-    settled = recognizer.network.fit(part)
-    model = job.specification.model
-    options = {**model["options"], **settled}
-    recognizer.specification = replace(job.specification, model={**model, "options": options})
-    return recognizer.eval()
-
-
-def _predict(recognizer: Recognizer, job: FoldJob, groups: Mapping[str, Statistics]) -> None:
-    classes = job.specification.classes
-    if torch.cuda.is_available():
-        recognizer.cuda()
-    shown = _examples_for_maps(job.test)
-    rows, embeddings, maps = [], [], {}
-    for example in job.test:
-        output = recognizer.recognize(example.load(), groups.get(example.key))
-        if not np.isfinite(output.probabilities).all():
-            raise AffectraError(f"{job.folder}: the scores of {example.key} are no numbers; look at its audio")
-        embeddings.append(output.embedding)
-        if example.key in shown and output.attention is not None:
-            maps[example.key] = output.attention  # (segment, bottom-up then classes, freq, time)
-            maps[f"{example.key}/features"] = recognizer.segment_features(example.load(), groups.get(example.key))
-        scores = {f"score_{name}": p for name, p in zip(classes, output.probabilities, strict=True)}
-        for (name, p), truth in zip(output.auxiliary.items(), example.auxiliary, strict=True):
-            scores |= {f"truth_{name}": float(truth) if truth != UNKNOWN else math.nan, f"probability_{name}": p}
-        rows.append(
-            {
-                "utterance": example.key,
-                "corpus": example.corpus,
-                "speaker": example.speaker,
-                "seed": job.seed,
-                "fold": job.fold,
-                "truth": classes[example.target],
-                "predicted": classes[int(output.probabilities.argmax())],
-                **scores,
-            }
-        )
-    with atomic_path(job.folder / "embeddings.safetensors") as temporary:
-        rows_of = {"embedding": np.stack(embeddings), "train_embedding": _embeddings(recognizer, job.train, groups)}
-        save_file(rows_of, temporary)  # rows as in predictions.csv, and as in split.json
-    if maps:
-        with atomic_path(job.folder / "attention.safetensors") as temporary:
-            save_file(maps, temporary)
-    with atomic_path(job.folder / "predictions.csv") as temporary:
-        pd.DataFrame(rows).to_csv(temporary, index=False, lineterminator="\n", na_rep="nan")
-
-
-@torch.inference_mode()
-def _embeddings(
-    recognizer: Recognizer, examples: Sequence[Example], groups: Mapping[str, Statistics]
-) -> npt.NDArray[np.float32]:
-    """Embeddings of the training part, (utterance, feature); in batches, since there are many."""
-    device = next(chain(recognizer.parameters(), recognizer.buffers())).device
-    dataset = SegmentDataset(examples, recognizer, False, groups, recognizer.is_sequence)
-    found, owners = [], []
-    for batch in test_loader(dataset, BATCH):
-        output = recognizer(*(part.to(device) for part in (batch.segments, batch.n_frames, batch.n_segments)))
-        found.append(output.embedding.float().cpu().numpy())
-        owners.append(batch.owners.numpy())
-    return pool_segments(np.concatenate(found), np.concatenate(owners)).astype(np.float32)
-
-
-def _examples_for_maps(examples: Sequence[Example]) -> set[str]:
-    """The first test utterance of each class: enough for a report's pictures, small on disk."""
-    first: dict[int, str] = {}
-    for example in examples:
-        first.setdefault(example.target, example.key)
-    return set(first.values())
+    def check_numbers(self, key: str, predicted: npt.NDArray[np.floating]) -> None:
+        """Raise an `AffectraError` for predictions of an utterance that are no numbers."""
+        if not np.isfinite(predicted).all():
+            raise AffectraError(f"{self.folder}: the predictions of {key} are no numbers; look at its audio")

@@ -1,9 +1,7 @@
 """One fold over time: the words' vectors, the raters' delay, the network, its predictions."""
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +10,6 @@ import pandas as pd
 import torch
 from safetensors.numpy import save_file
 
-from affectra.errors import AffectraError
 from affectra.features.label_frames import LabelFrames
 from affectra.features.words.word_frames import SILENCE, WordFeatures
 from affectra.features.words.word_spaces import Speech, WordSpace
@@ -20,11 +17,12 @@ from affectra.files import atomic_path, write_json
 from affectra.models.dialogue.turns import Dialogue
 from affectra.models.frame.frame_network import FrameAnswer, FrameNetwork, load_network
 from affectra.recipes.recipe import ContinuousRecipe
-from affectra.tasks.tables import recording_rows, write_predictions
+from affectra.tasks.tables import recording_rows
 from affectra.tasks.traces.delay import find_delay, move_back, shift_back
 from affectra.tasks.traces.postprocessing import PostProcessing
 from affectra.tasks.traces.table import Trace
 from affectra.training.seeds import derive_seed
+from affectra.training.units.fold import FoldJob
 from affectra.training.units.timelines import RatedUtterance, Timeline, network_plan, word_features
 from affectra.training.units.word_space import fit_word_space, known_share
 
@@ -33,13 +31,10 @@ Predictions = npt.NDArray[np.floating]
 
 
 @dataclass(frozen=True)
-class FrameFoldJob:
-    """All that one fold of one seed needs; crosses to another process whole.
+class FrameFoldJob(FoldJob):
+    """A fold of labels over time.
 
     Attributes:
-        folder: seed-<s>/fold-<k> of the run directory.
-        seed: the run's seed.
-        fold: number of the fold.
         recipe: what to do.
         trained: utterances that training meets, by key, those of the dev part too.
         tested: utterances of the dialogues that are tested, by key; with other words where a recogniser's are used in
@@ -49,13 +44,9 @@ class FrameFoldJob:
         test: dialogues to predict, whole.
         parts: "train", "dev" and "test" -> the keys that are learnt, watched and scored; labels of the last are seen
             only after training.
-        threads: of torch; part of the job since sums depend on it.
         origin: what the checkpoint says of where it comes from: "synthetic" and "provenance".
     """
 
-    folder: Path
-    seed: int
-    fold: int
     recipe: ContinuousRecipe
     trained: Mapping[str, RatedUtterance]
     tested: Mapping[str, RatedUtterance]
@@ -63,27 +54,23 @@ class FrameFoldJob:
     dev: tuple[Dialogue, ...]
     test: tuple[Dialogue, ...]
     parts: Mapping[str, tuple[str, ...]]
-    threads: int
     origin: Mapping[str, Any]
 
-    @property
-    def is_done(self) -> bool:
-        """Whether the fold is finished: its predictions are written last."""
-        return (self.folder / "predictions.csv").is_file()
+    def split(self) -> Mapping[str, Sequence[str]]:
+        """As of `FoldJob`; speakers of the training part for probes."""
+        people = [self.trained[key] for key in self.parts["train"]]
+        speakers = [f"{one.corpus}/{one.speaker}" if one.speaker else "" for one in people]
+        return {**{name: list(keys) for name, keys in self.parts.items()}, "train_speakers": speakers}
 
-    def run(self) -> None:
-        """Train and predict the test part, going on from where it stopped.
+    def train_and_predict(self) -> pd.DataFrame:
+        """Train and predict.
 
-        Writes split.json, the words' vectors, history.csv, model.safetensors + model.json, traces.json,
-        embeddings.safetensors (the mean over an utterance's frames), attention.safetensors (of a model that weighs the
-        two streams, frame by frame) and, last, predictions.csv.
+        Writes the words' vectors, history.csv, model.safetensors + model.json, traces.json, embeddings.safetensors (the
+        mean over an utterance's frames) and attention.safetensors (of a model that weighs the two streams, frame by
+        frame).
         """
-        from affectra.training.units.frame_training import train_network  # late, see `fold`
+        from affectra.training.units.frame_training import train_network  # late, see `utterance_fold`
 
-        if self.is_done:
-            return
-        torch.set_num_threads(self.threads)
-        self._write_split()
         plan, recipe = network_plan(self.recipe), self.recipe
         space = self._space()
         words = None if space is None else word_features(space, self.trained, plan.length_s)
@@ -118,14 +105,7 @@ class FrameFoldJob:
             },
         )  # fmt: skip
         moved = {key: move_back(answers[key].predictions, delays, plan.length_s) for key in keys}
-        self._write_predictions(moved, postprocessing)
-        shutil.rmtree(self.folder / "resume", ignore_errors=True)
-
-    def _write_split(self) -> None:
-        split: dict[str, list[str]] = {name: list(keys) for name, keys in self.parts.items()}
-        people = [self.trained[key] for key in self.parts["train"]]
-        split["train_speakers"] = [f"{one.corpus}/{one.speaker}" if one.speaker else "" for one in people]
-        write_json(self.folder / "split.json", split)
+        return self._predicted(moved, postprocessing)
 
     def _space(self) -> WordSpace | None:
         """The words' vectors, learnt from the training part."""
@@ -200,12 +180,11 @@ class FrameFoldJob:
             with atomic_path(self.folder / "attention.safetensors") as temporary:
                 save_file({key: np.ascontiguousarray(one) for key, one in weights.items()}, temporary)
 
-    def _write_predictions(self, predicted: Mapping[str, Predictions], postprocessing: PostProcessing | None) -> None:
+    def _predicted(self, predicted: Mapping[str, Predictions], postprocessing: PostProcessing | None) -> pd.DataFrame:
         rows = []
         for key, trace in self._traces(self.tested, "test").items():
             frames = predicted[key] if postprocessing is None else postprocessing.apply(predicted[key])
-            if not np.isfinite(frames).all():
-                raise AffectraError(f"{self.folder}: the predictions of {key} are no numbers; look at its audio")
+            self.check_numbers(key, frames)
             one = self.tested[key]
             rows.append(
                 recording_rows(
@@ -213,7 +192,7 @@ class FrameFoldJob:
                     seed=self.seed, fold=self.fold,
                 )
             )  # fmt: skip
-        write_predictions(pd.concat(rows, ignore_index=True), self.folder / "predictions.csv")
+        return pd.concat(rows, ignore_index=True)
 
 
 def _by_utterance(network: FrameNetwork, timelines: Sequence[Timeline]) -> dict[str, FrameAnswer]:
