@@ -507,7 +507,7 @@ def test_a_resumed_run_ends_in_the_same_bytes(finished: Path, tone_manifest: Pat
         ("model.options.gama=0.1", "unknown option 'gama'; did you mean 'gamma'"),
         ("model.options.c=-1.0", "numbers above 0"),
         ("normalization=utterance", "leaves nothing of the one vector"),
-        ("training.epochs=3", "unknown key 'training.epochs'"),
+        ("training.epochs=3", "is fitted at once, without epochs; leave training out"),
         ("model={name: attention-cn, options: {}}", "unknown model 'attention-cn'"),
         ("front_end.options.feature_set=IS09", "option feature_set"),
     ],
