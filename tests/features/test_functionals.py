@@ -380,7 +380,7 @@ def test_a_training_part_belongs_to_models_with_epochs_alone() -> None:
     check_fitting("svm", None)
     check_fitting("attention-cnn", LI.training)
     with pytest.raises(
-        ConfigError, match="training: model 'svm' is fitted at once, without epochs; leave training out"
+        ConfigError, match="training: model 'svm' is fitted without epochs; leave training out"
     ):
         check_fitting("svm", LI.training)
     with pytest.raises(ConfigError, match="training: model 'attention-cnn' learns through epochs; say epochs"):
@@ -507,7 +507,7 @@ def test_a_resumed_run_ends_in_the_same_bytes(finished: Path, tone_manifest: Pat
         ("model.options.gama=0.1", "unknown option 'gama'; did you mean 'gamma'"),
         ("model.options.c=-1.0", "numbers above 0"),
         ("normalization=utterance", "leaves nothing of the one vector"),
-        ("training.epochs=3", "is fitted at once, without epochs; leave training out"),
+        ("training.epochs=3", "is fitted without epochs; leave training out"),
         ("model={name: attention-cn, options: {}}", "unknown model 'attention-cn'"),
         ("front_end.options.feature_set=IS09", "option feature_set"),
     ],

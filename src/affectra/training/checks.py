@@ -72,7 +72,7 @@ def check_fitting(model: str, plan: TrainingPlan | None) -> None:
     """Raise a `ConfigError` unless a model has the training part it needs, and none where it needs none."""
     if fits_without_epochs(model):
         if plan is not None:
-            raise ConfigError(f"training: model {model!r} is fitted at once, without epochs; leave training out")
+            raise ConfigError(f"training: model {model!r} is fitted without epochs; leave training out")
         return
     if plan is None:
         raise ConfigError(f"training: model {model!r} learns through epochs; say epochs, batch_size, optimizer, ...")

@@ -55,7 +55,7 @@ def _check_stages(recipe: Recipe) -> None:
     if len({*names, LAST}) <= len(names):
         raise ConfigError(f"stages: need names of their own, other than {LAST!r}; found {', '.join(names)}")
     if recipe.stages and recipe.training is None:
-        raise ConfigError(f"stages: model {recipe.model.name!r} is fitted at once, without epochs; leave stages out")
+        raise ConfigError(f"stages: model {recipe.model.name!r} is fitted without epochs; leave stages out")
     for stage in recipe.stages:
         check_training(stage.training)
         if stage.data == "pretraining" and stage.training.unlabelled_batch_size:
@@ -122,7 +122,7 @@ def outline(plan: Plan, n_processes: int) -> list[str]:
     """How the model is fitted, and how long that takes where there are epochs."""
     recipe = recipe_of(plan)
     if recipe.training is None:
-        return [f"model     {recipe.model.name}, fitted at once, {recipe.seeds} seed(s)"]
+        return [f"model     {recipe.model.name}, fitted without epochs, {recipe.seeds} seed(s)"]
     recognizer = Recognizer(specification(plan))
     n_parameters = sum(p.numel() for p in recognizer.parameters() if p.requires_grad)
     duration = _training_time(plan, n_processes)
