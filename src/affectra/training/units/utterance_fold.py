@@ -168,7 +168,7 @@ class UtteranceFoldJob(FoldJob):
 
 
 def _fit(job: UtteranceFoldJob, groups: Mapping[str, Statistics]) -> Recognizer:
-    """A model that is fitted without epochs; what it settled itself stands in its checkpoint as if it had been given."""
+    """A model that is fitted without epochs; what it settled itself is in its checkpoint as if it had been given."""
     recognizer = Recognizer(job.specification)
     used = (*job.train, *job.copies)
     recognizer.normalization.fit(example.load() for example in used)
