@@ -379,9 +379,7 @@ def test_parts_that_do_not_fit_are_named(changes: dict[str, Any], words: str) ->
 def test_a_training_part_belongs_to_models_with_epochs_alone() -> None:
     check_fitting("svm", None)
     check_fitting("attention-cnn", LI.training)
-    with pytest.raises(
-        ConfigError, match="training: model 'svm' is fitted without epochs; leave training out"
-    ):
+    with pytest.raises(ConfigError, match="training: model 'svm' is fitted without epochs; leave training out"):
         check_fitting("svm", LI.training)
     with pytest.raises(ConfigError, match="training: model 'attention-cnn' learns through epochs; say epochs"):
         check_fitting("attention-cnn", None)

@@ -1,16 +1,18 @@
 """How often a model is wrong, over how much it answers."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from affectra.evaluation.reliability import CoverageRisk
 from affectra.reports.figures import Theme
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-def draw_coverage_risk(curves: Mapping[str, CoverageRisk], threshold: float | None, theme: Theme) -> Figure:
+
+def draw_coverage_risk(curves: Mapping[str, CoverageRisk], threshold: float | None, theme: Theme) -> "Figure":
     """Share of wrong answers over the share answered, a curve a name; dots where the abstention threshold puts it.
 
     The steps are those whose area is `CoverageRisk.area`, so a single confidence is a level line.
@@ -20,6 +22,8 @@ def draw_coverage_risk(curves: Mapping[str, CoverageRisk], threshold: float | No
         threshold: answers with less confidence are withheld; None: no dots.
         theme: the colours.
     """
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(4.8, 3.4), dpi=192, facecolor=theme.paper, layout="constrained")
     axes = figure.subplots()
     _dress(axes, theme)
