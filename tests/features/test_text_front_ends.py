@@ -384,6 +384,10 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 # Checkpoints of whole recognisers
 
 
+def names_in(folder: Path) -> list[str]:
+    return [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+
+
 @pytest.mark.parametrize("name", ["word-vectors", "transformer-text"])
 def test_a_checkpoint_needs_nothing_but_its_folder(name: str, bert: str, tmp_path: Path) -> None:
     source = tmp_path / "source"
@@ -406,6 +410,7 @@ def test_a_checkpoint_needs_nothing_but_its_folder(name: str, bert: str, tmp_pat
     np.testing.assert_array_equal(again.front_end.frames("good day").numpy(), frames)
     np.testing.assert_allclose(again.recognize(frames).probabilities, recognizer.recognize(frames).probabilities)
     content = read_json(tmp_path / "moved" / "model.json")
+    assert set(content["files"]) == set(names_in(tmp_path / "moved")) - {"model.json"}
     assert str(tmp_path) not in json.dumps(content["front_end"]["assets"])
     content["front_end"]["assets"] = {key: "../" + value for key, value in content["front_end"]["assets"].items()}
     write_json(tmp_path / "moved" / "model.json", content)

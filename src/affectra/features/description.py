@@ -24,9 +24,10 @@ def write_description(kind: Kind, content: Mapping[str, Any], folder: Path, file
         kind: of the checkpoint.
         content: what rebuilds it, apart from `files`.
         folder: with the files.
-        files: those in the folder that belong to it, whose SHA-256 is kept.
+        files: files and folders in it that belong to the checkpoint; the SHA-256 of each file is kept.
     """
-    hashes = {name: sha256_file(folder / name) for name in files}
+    paths = [path for name in files for path in sorted([folder / name, *(folder / name).rglob("*")]) if path.is_file()]
+    hashes = {path.relative_to(folder).as_posix(): sha256_file(path) for path in paths}
     write_json(folder / FILE, {"format": FORMAT, "affectra": __version__, "kind": kind, "files": hashes, **content})
 
 

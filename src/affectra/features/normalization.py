@@ -24,12 +24,15 @@ class Statistics(NamedTuple):
 
 def measure(utterances: Iterable[npt.NDArray[np.floating]]) -> Statistics:
     """Statistics over all frames of utterances, each (frame, feature), one in memory at a time; needs at least one."""
-    from sklearn.preprocessing import StandardScaler  # late: predicting needs no scikit-learn
-
-    scaler = StandardScaler()
-    for frames in utterances:
-        scaler.partial_fit(np.asarray(frames, dtype=np.float64))
-    mean, std = scaler.mean_, np.sqrt(scaler.var_)
+    n, mean, m2 = 0, np.zeros(1), np.zeros(1)
+    for frames in utterances:  # Chan et al. 1983: merge the moments of one utterance into those so far
+        values = np.asarray(frames, dtype=np.float64)
+        delta = values.mean(0) - mean
+        m2 = m2 + values.var(0) * len(values) + delta**2 * n * len(values) / (n + len(values))
+        mean = mean + delta * len(values) / (n + len(values))
+        n += len(values)
+    assert n, "no utterance to measure"
+    std = np.sqrt(m2 / n)
     # Not a smallest deviation: functionals have units in which 1e-7 is much, and a still feature that moves in a test
     # must not explode (scikit-learn's StandardScaler decides the same).
     return Statistics(mean, np.where(std > STILL * np.abs(mean), std, 1.0))

@@ -192,7 +192,8 @@ def save_checkpoint(recognizer: Recognizer, folder: Path) -> None:
     tensors = {name: tensor.contiguous().cpu() for name, tensor in recognizer.state_dict().items()}
     with atomic_path(folder / WEIGHTS) as temporary:
         save_file(tensors, temporary)
-    write_specification(specification, folder, [WEIGHTS, *assets.values()])
+    beside = {path.name for name in assets.values() for path in folder.glob(f"{Path(name).stem}*")}
+    write_specification(specification, folder, [WEIGHTS, *sorted(beside)])
 
 
 def load_checkpoint(folder: str | Path) -> Recognizer:
