@@ -354,7 +354,7 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bytes_and_computes_no_embeddi
     with monkeypatch.context() as patch:
         patch.setattr(head, "train_head", train)
         if stage == "predictions":
-            patch.setattr(dialogue_fold.DialogueFoldJob, "_write_predictions", killed)
+            patch.setattr(dialogue_fold.DialogueFoldJob, "_predicted", killed)
         with pytest.raises(KilledError):
             run(talk, out, **settings)
     assert not (out / "predictions.csv").exists()
